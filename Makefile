@@ -1,0 +1,84 @@
+# make            what a reviewer runs: build, lint, test
+# make help       every target with its one line
+#
+# Only Go, make and (for what needs other people's programs) apt-get with root
+# or sudo are expected; every tool is pinned under packaging/tools.
+
+GO      ?= go
+DATA    ?= data
+LISTEN  ?= localhost:5000
+FUZZTIME ?= 1m
+SUMMARY ?= bin/summary
+# JSON=-json makes the test targets report events, which test/tally counts.
+JSON    ?=
+
+DEV      = $$(packaging/tools/install packaging/tools)
+CLIENTS  = $$(packaging/tools/install packaging/tools/clients)
+# Commands of Debian packages: the race detector's compiler, and the clients.
+RACE     = gcc=gcc as=binutils
+DEBIAN   = skopeo=skopeo podman=podman buildah=buildah ctr=containerd runc=runc
+E2E      = $(GO) test -buildvcs=false $(JSON) -count=1
+
+.DEFAULT_GOAL := check
+.PHONY: help check build run test tools unit race lint fmt vuln fuzz bench bench-peers conformance clients crash clean
+
+check: build lint unit ## everything a change must pass, without other people's programs
+
+build: ## the static binary, bin/skerry, reproducible
+	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags='-s -w' -o bin/skerry .
+
+run: build ## build, and serve https://localhost:5000 with its data under ./data
+	bin/skerry serve --data $(DATA) --listen $(LISTEN)
+
+test: build ## everything: installs what it needs, runs every test, ends with "N passed, N failed"
+	@mkdir -p $(dir $(SUMMARY))
+	$(GO) run -buildvcs=false ./test/tally -summary $(SUMMARY) unit+tools lint conformance clients crash
+
+tools: ## the programs the tests need: Debian packages, and the pinned Go tools, built once
+	@packaging/tools/packages $(DEBIAN)
+	@packaging/tools/install packaging/tools
+	@packaging/tools/install packaging/tools/clients
+
+unit: ## unit tests under the race detector, ladder and tidy included
+	@packaging/tools/packages $(RACE)
+	CGO_ENABLED=1 $(GO) test -buildvcs=false $(JSON) -race -shuffle=on -timeout 10m ./...
+
+race: ## unit tests under the race detector, three times
+	@packaging/tools/packages $(RACE)
+	CGO_ENABLED=1 $(GO) test -buildvcs=false -race -shuffle=on -count=3 -timeout 30m ./...
+
+lint: ## vet, gofumpt and the linters of .golangci.yml; no fixes, only findings
+	bin=$(DEV) && $$bin/golangci-lint run --timeout 20m
+
+fmt: ## rewrite the files as lint wants them formatted
+	bin=$(DEV) && $$bin/golangci-lint fmt
+
+vuln: ## known vulnerabilities that our code reaches (asks vuln.go.dev)
+	@bin=$(DEV) && $$bin/govulncheck ./...
+
+fuzz: ## every fuzz target for a minute each (FUZZTIME)
+	@$(GO) list ./... | while read -r p; do \
+	  $(GO) test -list '^Fuzz' $$p | grep ^Fuzz | while read -r f; do \
+	    $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; done || exit 1; done
+
+bench: ## compare Go benchmarks with the commit BASE (default main)
+	@bin=$(DEV) && PATH="$$bin:$$PATH" packaging/tools/benchcmp $(or $(BASE),main)
+
+bench-peers: build ## the same work against Skerry and distribution's own registry, as a table
+	$(GO) test -buildvcs=false -tags bench -count=1 -timeout 60m -run TestPeers -v ./test/bench
+
+conformance: build ## the OCI distribution specification, section by section, against bin/skerry
+	$(E2E) -tags conformance -timeout 15m ./test/conformance
+
+clients: build ## skopeo, podman, buildah, ctr, crane, regctl, helm, cosign and oras-go against bin/skerry
+	@packaging/tools/packages $(DEBIAN)
+	bin=$(CLIENTS) && PATH="$$bin:$$PATH" $(E2E) -tags clients -timeout 20m ./test/clients
+
+crash: build ## kill it at the worst instants and look at what is left
+	$(E2E) -tags crash -timeout 30m ./test/crash/...
+
+clean: ## what build and run made; the data of make run stays
+	rm -rf bin
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -1,0 +1,11 @@
+// Package test holds what no single package can check about itself: the import
+// ladder, tidiness, and, in the packages below it, the running binary judged
+// from outside.
+//
+//	skerry/       starts bin/skerry for a test, and stops, kills and restarts it
+//	clients/      pushes and pulls with the clients that people use
+//	conformance/  the OCI distribution specification, section by section
+//	crash/        kills the process at the worst instants and reopens it
+//	bench/        the same work against Skerry and its peers
+//	tally/        runs the stages of make test and counts
+package test

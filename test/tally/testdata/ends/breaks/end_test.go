@@ -1,0 +1,5 @@
+package breaks
+
+import "testing"
+
+func TestBreak(t *testing.T) { missing() }
