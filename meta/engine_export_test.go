@@ -1,0 +1,39 @@
+package meta
+
+import "go.etcd.io/bbolt"
+
+// What the tests of the engine put in place of the state machine, and which guards they remove.
+type Seam struct {
+	Create   func(*bbolt.Tx) error
+	Apply    func(tx *bbolt.Tx, index uint64, command []byte) ([]byte, error)
+	At       func(name string)
+	MapBytes int64
+	PageSize int
+	NoPin    bool
+	NoRoll   bool
+}
+
+// OpenSeam is OpenDB with parts of it replaced.
+func OpenSeam(cfg DBConfig, s Seam) (*DB, error) {
+	in := seam{create: createBuckets, apply: apply, at: func(string) {}, mapBytes: mapBytes, pageSize: pageSize}
+	in.noPin, in.noRoll = s.NoPin, s.NoRoll
+	if s.Create != nil {
+		in.create = s.Create
+	}
+	if s.Apply != nil {
+		in.apply = s.Apply
+	}
+	if s.At != nil {
+		in.at = s.At
+	}
+	if s.MapBytes != 0 {
+		in.mapBytes = s.MapBytes
+	}
+	if s.PageSize != 0 {
+		in.pageSize = s.PageSize
+	}
+	return openDB(cfg, in)
+}
+
+// View is the read transaction that every read of the package is made of.
+func (db *DB) View(fn func(*bbolt.Tx) error) error { return db.view(fn) }

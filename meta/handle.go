@@ -1,0 +1,163 @@
+package meta
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"go.etcd.io/bbolt"
+)
+
+const (
+	// pageSize of new databases. Every random key costs a page, so the system's page size, which may
+	// be 64 KiB, is not asked.
+	pageSize = 4096
+	// mapBytes is how far a database may grow before its map has to be moved, which cannot be done
+	// under the pinned reader. Address space costs nothing; where it is limited less is taken.
+	mapBytes = 64 << 30
+)
+
+// A handle is one open database file. Reads take part in it (acquire, release); when it is retired,
+// the last of them closes it, so an install never waits for a reader nor a reader for an install.
+type handle struct {
+	name     string
+	bolt     *bbolt.DB
+	file     *os.File     // our own descriptor of the same file: meta pages, space, sync
+	pins     []*bbolt.Tx  // guarded by DB.saving: readers that keep the pages of checkpoints, oldest first
+	mapped   int64        // size of the map; the file must not outgrow it
+	reserved int64        // guarded by DB.writing: how far the file has blocks
+	synced   int64        // guarded by DB.saving: its size at the last sync
+	free     atomic.Int64 // bytes on the freelist of the last checkpoint
+	users    atomic.Int64
+	once     sync.Once
+	closed   chan struct{} // closed when the file is
+}
+
+// retired is what a retired handle's users count down to: far below any number of readers.
+const retired = -1 << 40
+
+// acquire takes part in h, unless it is retired.
+func (h *handle) acquire() bool {
+	if h.users.Add(1) > 0 {
+		return true
+	}
+	h.release()
+	return false
+}
+
+// release ends an acquire.
+func (h *handle) release() {
+	if h.users.Add(-1) == retired {
+		h.close()
+	}
+}
+
+// retire closes h as soon as nobody takes part in it.
+func (h *handle) retire() {
+	if h.users.Add(retired) == retired {
+		h.close()
+	}
+}
+
+// close ends the handle, once: the acquire and release of a latecomer may pass through zero again.
+func (h *handle) close() {
+	h.once.Do(func() {
+		_ = h.bolt.Close() // nothing is buffered: what is not synced is not promised
+		_ = h.file.Close()
+		close(h.closed)
+	})
+}
+
+// unpin lets the n oldest pins go.
+func (h *handle) unpin(n int) {
+	for _, pin := range h.pins[:n] {
+		_ = pin.Rollback()
+	}
+	h.pins = append(h.pins[:0], h.pins[n:]...)
+}
+
+// sync makes the pages written so far durable, and the file's size if it grew.
+func (h *handle) sync() error {
+	info, err := h.file.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() == h.synced {
+		return h.bolt.Sync() // fdatasync
+	}
+	if err := h.file.Sync(); err != nil {
+		return err
+	}
+	h.synced = info.Size()
+	return nil
+}
+
+// openBolt opens the database file with as large a map as the address space allows.
+func openBolt(path string, mapped int64, page int) (b *bbolt.DB, got int64, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: open %s: %v", ErrDamaged, path, p)
+		}
+	}()
+	info, err := os.Stat(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, 0, fmt.Errorf("open database: %w", err)
+	}
+	var size int64
+	if err == nil {
+		size = info.Size()
+	}
+	for mapped < 2*size { // room to grow
+		mapped *= 2
+	}
+	for mapped > maxInt/2 { // 32 bits
+		mapped /= 2
+	}
+	for ; ; mapped /= 2 {
+		b, err = bbolt.Open(path, 0o600, &bbolt.Options{
+			NoSync:          true,
+			NoGrowSync:      true,
+			NoFreelistSync:  true,
+			NoStatistics:    true,
+			FreelistType:    bbolt.FreelistMapType,
+			InitialMmapSize: int(mapped),
+			MaxSize:         int(mapped), // growing past the map would wait for the pinned reader, for ever
+			PageSize:        page,
+		})
+		if err == nil {
+			return b, mapped, nil
+		}
+		if !errors.Is(err, syscall.ENOMEM) || mapped/2 < size || mapped <= 1<<20 {
+			return nil, 0, fmt.Errorf("open database %s: %w", path, err)
+		}
+	}
+}
+
+const maxInt = int64(^uint(0) >> 1)
+
+// hold returns the current handle, acquired.
+func (db *DB) hold() (*handle, error) {
+	for {
+		h := db.current.Load()
+		if h == nil {
+			return nil, ErrClosed
+		}
+		if h.acquire() {
+			return h, nil
+		}
+	}
+}
+
+// view runs fn in a read transaction of what is current. Memory that fn gets from tx is valid until
+// it returns.
+func (db *DB) view(fn func(tx *bbolt.Tx) error) error {
+	h, err := db.hold()
+	if err != nil {
+		return err
+	}
+	defer h.release()
+	return h.bolt.View(fn)
+}
