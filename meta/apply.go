@@ -1,0 +1,120 @@
+package meta
+
+import (
+	"errors"
+	"fmt"
+
+	"go.etcd.io/bbolt"
+)
+
+// A stateRecord is the one record that nearly every command changes: what has
+// been given out, what has been counted, and whether a collection runs.
+type stateRecord struct {
+	LastID       uint64 `cbor:"1,keyasint"` // the last id given to a blob or a manifest's content
+	LastRepo     uint32 `cbor:"2,keyasint"` // the last repository id
+	Clock        int64  `cbor:"3,keyasint"` // the latest time of any command
+	Repositories int64  `cbor:"4,keyasint"` // those listed
+	Manifests    int64  `cbor:"5,keyasint"` // a digest in two repositories counts twice
+	Tags         int64  `cbor:"6,keyasint"`
+	Blobs        int64  `cbor:"7,keyasint"`
+	BlobBytes    int64  `cbor:"8,keyasint"`
+	Epoch        uint64 `cbor:"9,keyasint"`  // log index at which the running collection began; 0 when none runs
+	Ceiling      uint64 `cbor:"10,keyasint"` // LastID then: nothing younger is that collection's business
+}
+
+// stateKey is where it rests.
+const stateKey = "state"
+
+func getState(tx *bbolt.Tx) (s stateRecord, err error) {
+	v := bucket(tx, bucketSystem).Get([]byte(stateKey))
+	if v == nil {
+		return s, nil
+	}
+	return s, decode(v, &s)
+}
+
+// A change is one command being applied.
+type change struct {
+	tx    *bbolt.Tx
+	entry uint64 // its log index
+	now   int64  // the command's time, but never before that of an earlier command
+	state stateRecord
+	guard guards
+}
+
+// guards are the checks that stand between a race and a lost image. Production
+// leaves all of them on; tests switch one off and watch their harness catch it.
+type guards struct{ noBarrier, noLease, noCeiling, noMissing, noRecheck bool }
+
+// apply applies one command. It is a function of the database and the command
+// alone (I10): same log, same state, whatever the batches. An error means that
+// the node must stop; what a client may be told is a result.
+func apply(tx *bbolt.Tx, index uint64, command []byte) (result []byte, err error) {
+	return guards{}.apply(tx, index, command)
+}
+
+func (g guards) apply(tx *bbolt.Tx, index uint64, command []byte) ([]byte, error) {
+	t, body, err := splitCommand(command)
+	if err != nil {
+		return nil, err
+	}
+	c := &change{tx: tx, entry: index, guard: g}
+	if c.state, err = getState(tx); err != nil {
+		return nil, err
+	}
+	before := c.state
+	reply, err := c.dispatch(t, body)
+	res, err := encodeResult(reply, err)
+	if err != nil {
+		return nil, fmt.Errorf("apply command type %d: %w", t, err)
+	}
+	if c.state != before {
+		if err := bucket(tx, bucketSystem).Put([]byte(stateKey), encode(c.state)); err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+// dispatch is the one switch over what can happen.
+func (c *change) dispatch(t commandType, body []byte) (reply any, err error) {
+	switch t {
+	case typeLinkBlob:
+		return run(c, body, c.linkBlob)
+	case typePutManifest:
+		return run(c, body, c.putManifest)
+	case typePutAccount:
+		return run(c, body, c.putAccount)
+	case typeDeleteAccount:
+		return run(c, body, c.deleteAccount)
+	case typeInitSecret:
+		return run(c, body, c.initSecret)
+	}
+	return nil, errCommand
+}
+
+// run decodes a command's body and applies it. A function that returns a
+// refusal has written nothing: commands of a batch share one transaction, so
+// there is no taking back.
+func run[T stamped](c *change, body []byte, f func(T) (any, error)) (any, error) {
+	var cmd T
+	if err := decode(body, &cmd); err != nil {
+		return nil, errors.Join(errCommand, err)
+	}
+	c.now = max(c.state.Clock, cmd.stamped().Time)
+	c.state.Clock = c.now
+	return f(cmd)
+}
+
+// protect keeps a running collection from condemning i: it marked before this
+// command referred to it.
+func (c *change) protect(i id) error {
+	if c.state.Epoch == 0 || uint64(i) > c.state.Ceiling || c.guard.noBarrier {
+		return nil
+	}
+	return bucket(c.tx, bucketBarrier).Put(keyID(i), nothing())
+}
+
+// nothing is the value of a key that says everything. Not nil: a nil value
+// reads as absent within the transaction that put it.
+func nothing() []byte { return []byte{} }

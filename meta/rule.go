@@ -1,0 +1,89 @@
+package meta
+
+import (
+	"encoding/binary"
+
+	"go.etcd.io/bbolt"
+)
+
+// A TagRule makes matching tags immutable: once set they are not moved and not
+// deleted. Patterns: * any run of characters (in Repositories also "/"), ? one
+// character, everything else itself; the whole name must match.
+type TagRule struct {
+	Repositories string
+	Tags         string
+	Except       string // tags that stay mutable although they match; "" none
+}
+
+type ruleRecord struct {
+	Repositories string `cbor:"1,keyasint"`
+	Tags         string `cbor:"2,keyasint"`
+	Except       string `cbor:"3,keyasint,omitempty"`
+}
+
+// matches says whether the rule makes the tag immutable.
+func (r TagRule) matches(repo RepoName, t Tag) bool {
+	return match(r.Repositories, string(repo)) && match(r.Tags, string(t)) &&
+		(r.Except == "" || !match(r.Except, string(t)))
+}
+
+// match says whether pattern matches all of s, in time linear in both for each
+// star (the last star alone ever gives characters back).
+func match(pattern, s string) bool {
+	star, resume := -1, 0
+	p, i := 0, 0
+	for i < len(s) {
+		switch {
+		case p < len(pattern) && pattern[p] == '*':
+			star, resume = p, i
+			p++
+		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
+			p, i = p+1, i+1
+		case star >= 0:
+			resume++
+			p, i = star+1, resume
+		default:
+			return false
+		}
+	}
+	for p < len(pattern) && pattern[p] == '*' {
+		p++
+	}
+	return p == len(pattern)
+}
+
+// TagRules lists the rules in their order.
+func (db *DB) TagRules() (rules []TagRule, err error) {
+	err = db.view(func(tx *bbolt.Tx) error {
+		rules, err = tagRules(tx)
+		return err
+	})
+	return rules, err
+}
+
+func tagRules(tx *bbolt.Tx) (rules []TagRule, err error) {
+	for _, v := range under(bucket(tx, bucketRules), nil) {
+		var rec ruleRecord
+		if err := decode(v, &rec); err != nil {
+			return nil, err
+		}
+		rules = append(rules, TagRule(rec))
+	}
+	return rules, nil
+}
+
+// mutable refuses with an [*ImmutableError] if a rule matches the tag.
+func (c *change) mutable(repo RepoName, t Tag) error {
+	rules, err := tagRules(c.tx)
+	if err != nil {
+		return err
+	}
+	for _, rule := range rules {
+		if rule.matches(repo, t) {
+			return &ImmutableError{Repo: repo, Tag: t, Rule: rule}
+		}
+	}
+	return nil
+}
+
+func keyRule(position int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(position)) }

@@ -1,0 +1,66 @@
+package meta
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// A Proposer gets a command agreed, applied to the local DB, and returns the
+// result Apply gave it. It is safe for concurrent use.
+type Proposer interface {
+	Propose(ctx context.Context, command []byte) (result []byte, err error)
+}
+
+// StoreConfig says how a Store behaves; zero values are the defaults.
+type StoreConfig struct {
+	Grace time.Duration    // how long unreferenced and deleted content is kept; 0 means 24 h, below 0 none
+	Now   func() time.Time // nil means time.Now
+}
+
+// Store reads from a DB and writes through a Proposer: every write is one
+// command, and what it returns was decided when the command was applied. Safe
+// for concurrent use.
+//
+// A write that the Proposer could not bring through returns [ErrUnavailable];
+// whether it happens is then unknown.
+type Store struct {
+	*DB
+	proposer Proposer
+	grace    time.Duration
+	now      func() time.Time
+
+	collecting sync.Mutex // one collection at a time; held while it runs
+	touched    touches
+}
+
+// NewStore joins a state machine and the log that feeds it.
+func NewStore(db *DB, p Proposer, cfg StoreConfig) *Store {
+	s := &Store{DB: db, proposer: p, grace: cfg.Grace, now: cfg.Now}
+	if s.grace == 0 {
+		s.grace = 24 * time.Hour
+	}
+	if s.grace < 0 {
+		s.grace = 0
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	return s
+}
+
+// stamp is what a command proposed now carries.
+func (s *Store) stamp(actor string) stamp {
+	return stamp{Time: s.now().UnixMilli(), Actor: actor, Grace: s.grace.Milliseconds()}
+}
+
+// propose gets a command agreed and reads its reply, unless reply is nil.
+// Refusals come back as the errors they are.
+func (s *Store) propose(ctx context.Context, t commandType, body stamped, reply any) error {
+	res, err := s.proposer.Propose(ctx, encodeCommand(t, body))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return decodeResult(res, reply)
+}
