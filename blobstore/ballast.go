@@ -25,11 +25,11 @@ type ballast struct {
 // openBallast finds out how large the ballast shall be and what there is of
 // it. A disk too full for it is no error: deletes must be possible.
 func (s *Store) openBallast() error {
-	u, err := s.usage()
+	m, err := s.measure()
 	if err != nil {
 		return err
 	}
-	want := reserveSize(s.cfg.Reserve, u.Total)
+	want := reserveSize(s.cfg.Reserve, m.Total)
 	st, err := s.stat(reserveFile)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

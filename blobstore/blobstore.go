@@ -69,14 +69,14 @@ func Open(cfg Config) (*Store, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("open blob store: %w", err)
 	}
-	root, err := openRoot(cfg.Dir)
+	dir, err := makeRoot(cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open blob store: %w", err)
 	}
-	d := osDisk{root: root, fd: int(root.Fd())}
+	d := osDisk{dir: dir}
 	s, err := open(cfg, d, d)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open blob store: %w", err), root.Close())
+		return nil, fmt.Errorf("open blob store: %w", err)
 	}
 	return s, nil
 }
@@ -103,28 +103,24 @@ func open(cfg Config, from osDisk, to disk) (*Store, error) {
 	return s, s.openBallast()
 }
 
-// openRoot opens dir, making it and what leads to it durably where absent.
-func openRoot(dir string) (*os.File, error) {
+// makeRoot makes dir, and what leads to it, durably where absent, and returns
+// its absolute path.
+func makeRoot(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	root, err := os.Open(dir)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return root, err
+	switch info, err := os.Stat(dir); {
+	case err == nil && !info.IsDir():
+		return "", &os.PathError{Op: "open", Path: dir, Err: unix.ENOTDIR}
+	case !errors.Is(err, fs.ErrNotExist):
+		return dir, err
 	}
-	parent, err := openRoot(filepath.Dir(dir))
+	parent, err := makeRoot(filepath.Dir(dir))
 	if err != nil {
-		return nil, err
+		return "", err
 	}
-	defer func() { _ = parent.Close() }() // it was only synced
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, err
-	}
-	if err := parent.Sync(); err != nil {
-		return nil, err
-	}
-	return os.Open(dir)
+	return dir, makeDir(osDisk{dir: parent}, filepath.Base(dir))
 }
 
 func (c *Config) setDefaults() error {
@@ -148,7 +144,10 @@ func (c *Config) setDefaults() error {
 // Close closes the files that idle uploads kept open. Uploads in use and files
 // handed out by Open stay valid; nothing new may be asked of the store.
 func (s *Store) Close() error {
-	return errors.Join(s.sessions.close(), s.os.root.Close())
+	if err := s.sessions.close(); err != nil {
+		return fmt.Errorf("close blob store: %w", err)
+	}
+	return nil
 }
 
 // Info is what a file tells about its blob.
@@ -189,15 +188,15 @@ func (s *Store) Open(d digest.Digest) (*os.File, error) {
 
 // stat is one system call and no os.FileInfo.
 func (s *Store) stat(name string) (st unix.Stat_t, err error) {
-	for {
-		err = unix.Fstatat(s.os.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW)
-		switch {
-		case err == nil:
-			return st, nil
-		case !errors.Is(err, unix.EINTR):
-			return st, &os.PathError{Op: "stat", Path: name, Err: err}
-		}
+	name = s.os.path(name)
+	err = unix.EINTR
+	for err == unix.EINTR { //nolint:errorlint // a bare errno; spelt out, because a closure would cost an allocation
+		err = unix.Lstat(name, &st)
 	}
+	if err != nil {
+		return st, &os.PathError{Op: "stat", Path: name, Err: err}
+	}
+	return st, nil
 }
 
 // published is when a blob's file was renamed, which changes its inode. The

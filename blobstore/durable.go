@@ -3,6 +3,7 @@ package blobstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"sync"
@@ -34,16 +35,15 @@ type disk interface {
 // publish gives the bytes of f, the file called from, the name b, and pins b.
 // The caller has checked that they are b.
 //
-// On an error up to the rename the file is still called from. If lost is true
-// as well, the disk may have dropped bytes that it had accepted: a second sync
-// would succeed and lie, so the file must not be published ever.
-func (s *Store) publish(f *os.File, from string, b blobName) (pin *Pin, lost bool, err error) {
+// On an error the upload can be committed again, unless spent is true. Then
+// either it has its new name, which may not outlive a power cut, or the disk
+// dropped bytes that it had accepted: another sync would succeed, and lie.
+func (s *Store) publish(f *os.File, from string, b blobName) (pin *Pin, spent bool, err error) {
 	point.At("upload.written")
 	if err := s.disk.sync(f); err != nil {
 		return nil, true, err
 	}
-	// A crash here leaves a complete upload under its old name: it can be
-	// resumed and committed again.
+	// A crash here leaves a complete upload under its old name.
 	point.At("blob.synced")
 	if err := s.shards.make(s.disk, b); err != nil {
 		return nil, false, err
@@ -52,18 +52,18 @@ func (s *Store) publish(f *os.File, from string, b blobName) (pin *Pin, lost boo
 	if err != nil {
 		return nil, false, err
 	}
-	// A crash here leaves the blob, whole, or the upload, as the directory was
-	// written or not. Nobody was told that the blob is there.
+	// A crash here leaves the blob or the upload, whole, as the directories
+	// were written or not. Nobody was told that the blob is there.
 	point.At("blob.renamed")
 	if err := s.disk.syncDir(b.shard()); err != nil {
 		pin.Release()
-		return nil, false, err
+		return nil, true, err
 	}
 	point.At("blob.published")
 	return pin, false, nil
 }
 
-// discard takes the name b away for good: the directory is synced, because a
+// discardLocked takes the name b away for good: the directory is synced, because a
 // blob that comes back after a power cut is one that no sweep looks for.
 // The caller holds b's lock.
 func (s *Store) discardLocked(b blobName) error {
@@ -76,8 +76,9 @@ func (s *Store) discardLocked(b blobName) error {
 	return s.disk.syncDir(b.shard())
 }
 
-// quarantineLocked moves b aside. The caller holds b's lock. The new name is
-// synced first: a crash leaves the bytes under one name or both, never none.
+// quarantineLocked moves b aside for good. The caller holds b's lock. A crash
+// before the directories are synced may leave the bytes where they were; the
+// next Verify finds them again.
 func (s *Store) quarantineLocked(b blobName, at time.Time) error {
 	if err := s.disk.rename(b.path(), b.quarantinePath(at)); err != nil {
 		return err
@@ -125,41 +126,40 @@ func makeDir(d disk, name string) error {
 	return d.syncDir(path.Dir(name))
 }
 
-// osDisk is the disk under an open directory.
-type osDisk struct {
-	root *os.File
-	fd   int // of root
-}
+// osDisk is the disk under a directory, whose path is absolute.
+type osDisk struct{ dir string }
+
+func (d osDisk) path(name string) string { return d.dir + "/" + name }
 
 func (d osDisk) create(name string) (*os.File, error) {
 	return d.open(name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR)
 }
 
-// open is for reading too; it alone makes no change unless flags say so.
+// open is for reading too: it changes nothing unless flags say so. What it
+// spares of os.OpenFile is the attempt to poll a file.
 func (d osDisk) open(name string, flags int) (*os.File, error) {
-	for {
-		fd, err := unix.Openat(d.fd, name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
-		switch {
-		case err == nil:
-			return os.NewFile(uintptr(fd), name), nil
-		case !errors.Is(err, unix.EINTR):
-			return nil, &os.PathError{Op: "open", Path: name, Err: err}
-		}
+	name = d.path(name)
+	var fd int
+	err := uninterrupted(func() (err error) {
+		fd, err = unix.Open(name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
+		return err
+	})
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
 	}
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 // allocate sets n bytes from off aside without changing the size of f. File
 // systems that cannot are left alone: writing will tell.
 func (osDisk) allocate(f *os.File, off, n int64) error {
-	for {
-		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, off, n)
-		switch {
-		case err == nil, errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
-			return nil
-		case !errors.Is(err, unix.EINTR):
-			return &os.PathError{Op: "allocate", Path: f.Name(), Err: err}
-		}
+	err := uninterrupted(func() error {
+		return unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_KEEP_SIZE, off, n)
+	})
+	if err == nil || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
+		return nil
 	}
+	return &os.PathError{Op: "allocate", Path: f.Name(), Err: err}
 }
 
 func (osDisk) write(f *os.File, p []byte, off int64) (int, error) { return f.WriteAt(p, off) }
@@ -168,34 +168,29 @@ func (osDisk) truncate(f *os.File, size int64) error { return f.Truncate(size) }
 
 // sync waits for the bytes and the size of f, not for its times.
 func (osDisk) sync(f *os.File) error {
-	for {
-		err := unix.Fdatasync(int(f.Fd()))
-		switch {
-		case err == nil:
-			return nil
-		case !errors.Is(err, unix.EINTR):
-			return &os.PathError{Op: "sync", Path: f.Name(), Err: err}
-		}
+	if err := uninterrupted(func() error { return unix.Fdatasync(int(f.Fd())) }); err != nil {
+		return &os.PathError{Op: "sync", Path: f.Name(), Err: err}
 	}
+	return nil
 }
 
 func (d osDisk) mkdir(name string) error {
-	if err := unix.Mkdirat(d.fd, name, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
-		return &os.PathError{Op: "mkdir", Path: name, Err: err}
+	if err := os.Mkdir(d.path(name), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
 	}
 	return nil
 }
 
 // rename replaces to. Unlike os.Rename it does not look at it first.
 func (d osDisk) rename(from, to string) error {
-	if err := unix.Renameat(d.fd, from, d.fd, to); err != nil {
+	if err := uninterrupted(func() error { return unix.Rename(d.path(from), d.path(to)) }); err != nil {
 		return &os.LinkError{Op: "rename", Old: from, New: to, Err: err}
 	}
 	return nil
 }
 
 func (d osDisk) remove(name string) error {
-	if err := unix.Unlinkat(d.fd, name, 0); err != nil {
+	if err := uninterrupted(func() error { return unix.Unlink(d.path(name)) }); err != nil {
 		return &os.PathError{Op: "remove", Path: name, Err: err}
 	}
 	return nil
@@ -207,6 +202,15 @@ func (d osDisk) syncDir(name string) error {
 		return err
 	}
 	return errors.Join(f.Sync(), f.Close())
+}
+
+// uninterrupted repeats a system call that a signal broke off.
+func uninterrupted(call func() error) error {
+	for {
+		if err := call(); err != unix.EINTR { //nolint:errorlint // a bare errno, and hot
+			return err
+		}
+	}
 }
 
 // asFull makes an error of a full disk or an exhausted quota an [ErrFull].

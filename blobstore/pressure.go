@@ -39,92 +39,118 @@ type Usage struct {
 	Total   int64 // bytes
 	Free    int64 // bytes that may be written now
 	Reserve int64 // bytes the ballast holds now; they are not in Free
-	// State counts the ballast as used even while it is given up, so that
-	// giving it up does not look like room for more uploads.
+	// State is the worse one of bytes and, where the file system has a fixed
+	// number, inodes. It counts the ballast as used even while it is given up,
+	// so that giving it up does not look like room for more uploads.
 	State Pressure
 }
 
 // Usage asks the file system; one system call.
 func (s *Store) Usage() (Usage, error) {
-	u, err := s.usage()
+	m, err := s.measure()
 	if err != nil {
 		return Usage{}, fmt.Errorf("disk usage: %w", err)
 	}
-	return u, nil
+	return m.Usage, nil
 }
 
-func (s *Store) usage() (Usage, error) {
+// A measurement is a Usage and what its State was judged by.
+type measurement struct {
+	Usage
+	want          int64 // bytes the ballast should hold
+	files, inodes int64 // in use; there are. 0 when the file system makes them as needed
+}
+
+func (s *Store) measure() (measurement, error) {
 	var st unix.Statfs_t
-	if err := unix.Fstatfs(s.os.fd, &st); err != nil {
-		return Usage{}, os.NewSyscallError("statfs", err)
+	if err := uninterrupted(func() error { return unix.Statfs(s.os.dir, &st) }); err != nil {
+		return measurement{}, &os.PathError{Op: "statfs", Path: s.os.dir, Err: err}
 	}
-	unit := st.Frsize
-	free := int64(st.Bavail) * unit
-	u := Usage{
-		Total:   int64(st.Blocks-st.Bfree)*unit + free,
-		Free:    free,
-		Reserve: s.ballast.held.Load(),
+	free := int64(st.Bavail) * st.Frsize
+	m := measurement{
+		Usage: Usage{
+			Total:   int64(st.Blocks-st.Bfree)*st.Frsize + free,
+			Free:    free,
+			Reserve: s.ballast.held.Load(),
+		},
+		want:   s.ballast.want.Load(),
+		files:  int64(st.Files - st.Ffree),
+		inodes: int64(st.Files),
 	}
-	u.State = s.pressure(u, 0)
-	return u, nil
+	m.State = m.with(0, s.cfg)
+	return m, nil
 }
 
-// pressure is the state when the ballast is held and n bytes more are written.
-func (s *Store) pressure(u Usage, n int64) Pressure {
-	used := u.Total - u.Free + s.ballast.want.Load() - u.Reserve + n
-	switch above := func(mark int) bool { return used > 0 && used >= u.Total/100*int64(mark) }; {
-	case above(s.cfg.Critical):
+// used counts the ballast whether it is held or not.
+func (m measurement) used() int64 { return m.Total - m.Free + m.want - m.Reserve }
+
+// with is the state when n bytes more are written.
+func (m measurement) with(n int64, c Config) Pressure {
+	above := func(mark int) bool {
+		return m.Total > 0 && percent(m.used()+n, m.Total) >= float64(mark) ||
+			m.inodes > 0 && percent(m.files, m.inodes) >= float64(mark)
+	}
+	switch {
+	case above(c.Critical):
 		return Critical
-	case above(s.cfg.High):
+	case above(c.High):
 		return High
-	case above(s.cfg.Soft):
+	case above(c.Soft):
 		return Soft
 	}
 	return Normal
 }
 
+func percent(part, whole int64) float64 { return 100 * float64(part) / float64(whole) }
+
 // admit refuses an upload of size bytes, -1 when nobody knows, that the disk
 // should not take: from the high watermark on, or when it would make the disk
 // critical.
 func (s *Store) admit(size int64) error {
-	u, err := s.usage()
+	m, err := s.measure()
 	if err != nil {
 		return err
 	}
-	if u.State < High && s.pressure(u, max(size, 0)) < Critical {
+	if m.State < High && m.with(max(size, 0), s.cfg) < Critical {
 		return nil
 	}
 	why := fmt.Sprintf("uploads stop at %d %%", s.cfg.High)
-	if u.State < High {
+	if m.State < High {
 		why = fmt.Sprintf("%d bytes more would pass %d %%", size, s.cfg.Critical)
 	}
-	return fmt.Errorf("%w: %d of %d MiB used, %s: delete images and collect garbage, or enlarge the disk",
-		ErrFull, (u.Total-u.Free)>>20, u.Total>>20, why)
+	files := ""
+	if m.inodes > 0 && percent(m.files, m.inodes) >= float64(s.cfg.High) {
+		files = fmt.Sprintf(" and %d of %d inodes", m.files, m.inodes)
+	}
+	return fmt.Errorf("%w: %d of %d MiB%s used, %s: delete images and collect garbage, or enlarge the disk",
+		ErrFull, m.used()>>20, m.Total>>20, files, why)
 }
 
-// Relieve gives up the ballast when the disk is Critical, so that deletes have
-// something to write to, and takes it back when the disk is below High with it.
-// Call it now and then, and at once when a write hit [ErrFull].
+// Relieve gives up the ballast when the disk is [Critical], so that deletes
+// have something to write to, and takes it back when the disk is below [High]
+// with it. Call it now and then, and at once when a write hit [ErrFull].
 func (s *Store) Relieve() error {
 	s.ballast.mu.Lock()
 	defer s.ballast.mu.Unlock()
-	u, err := s.usage()
+	m, err := s.measure()
 	if err != nil {
 		return fmt.Errorf("relieve disk: %w", err)
 	}
-	want, held := s.ballast.want.Load(), u.Reserve
 	switch {
-	case u.State == Critical && held > 0:
-		err = s.dropBallastLocked()
-		s.log.Warn("disk critical: reserve given up", "reserve_bytes", held, "free_bytes", u.Free+held, "err", err)
-	case u.State < High && held < want:
-		err = s.takeBallastLocked(want)
-		if errors.Is(err, ErrFull) {
-			err = nil // somebody else was faster; next time
+	case m.State == Critical && m.Reserve > 0:
+		if err := s.dropBallastLocked(); err != nil {
+			return fmt.Errorf("relieve disk: give the reserve up: %w", err)
 		}
-	}
-	if err != nil {
-		return fmt.Errorf("relieve disk: %w", err)
+		s.log.Warn("disk critical, reserve given up", "reserve_bytes", m.Reserve, "free_bytes", m.Free)
+	case m.State < High && m.Reserve < m.want:
+		err := s.takeBallastLocked(m.want)
+		if errors.Is(err, ErrFull) {
+			return nil // somebody else filled the disk meanwhile: next time
+		}
+		if err != nil {
+			return fmt.Errorf("relieve disk: take the reserve back: %w", err)
+		}
+		s.log.Info("reserve set aside", "reserve_bytes", m.want)
 	}
 	return nil
 }

@@ -238,7 +238,7 @@ func (s *Store) recall(state *session) error {
 		if err != nil {
 			return err
 		}
-		size, started, err := statUpload(int(f.Fd()), "")
+		size, started, err := statUpload(f.Name())
 		if err != nil {
 			return errors.Join(err, f.Close())
 		}
@@ -264,7 +264,7 @@ func (s *Store) StatUpload(scope, id string) (size int64, started time.Time, err
 		return state.size.Load(), state.started, nil
 	}
 	for _, alg := range algorithms() {
-		size, started, err = statUpload(s.os.fd, key.path(alg))
+		size, started, err = statUpload(s.os.path(key.path(alg)))
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
@@ -276,11 +276,14 @@ func (s *Store) StatUpload(scope, id string) (size int64, started time.Time, err
 }
 
 // statUpload asks for the time a file was made, or, where the file system does
-// not keep it, last written. An empty name means the file dir itself.
-func statUpload(dir int, name string) (size int64, started time.Time, err error) {
+// not keep it, last written.
+func statUpload(name string) (size int64, started time.Time, err error) {
 	var st unix.Statx_t
-	flags := unix.AT_SYMLINK_NOFOLLOW | unix.AT_EMPTY_PATH
-	if err := unix.Statx(dir, name, flags, unix.STATX_SIZE|unix.STATX_MTIME|unix.STATX_BTIME, &st); err != nil {
+	err = uninterrupted(func() error {
+		const want = unix.STATX_SIZE | unix.STATX_MTIME | unix.STATX_BTIME
+		return unix.Statx(unix.AT_FDCWD, name, unix.AT_SYMLINK_NOFOLLOW, want, &st)
+	})
+	if err != nil {
 		return 0, time.Time{}, &os.PathError{Op: "stat", Path: name, Err: err}
 	}
 	at := st.Mtime

@@ -26,16 +26,15 @@ func (s *Store) PurgeUploads(ctx context.Context, before time.Time) (n int, byte
 		if err := ctx.Err(); err != nil {
 			return n, bytes, fmt.Errorf("purge uploads: %w", err)
 		}
-		key, _, ok := parseUploadFile(name)
+		key, alg, ok := parseUploadFile(name)
 		if !ok {
 			continue // not ours: nothing here is removed on a guess
 		}
-		size, err := s.purge(key, uploadsDir+"/"+name, before)
-		switch {
-		case errors.Is(err, errKept):
-		case err != nil:
+		size, purged, err := s.purge(key, key.path(alg), before)
+		if err != nil {
 			return n, bytes, fmt.Errorf("purge upload %s: %w", key.id(), err)
-		default:
+		}
+		if purged {
 			n++
 			bytes += size
 		}
@@ -43,47 +42,45 @@ func (s *Store) PurgeUploads(ctx context.Context, before time.Time) (n int, byte
 	return n, bytes, nil
 }
 
-// errKept: an upload is held, fresh, or gone already.
-var errKept = errors.New("upload kept")
-
-// purge removes one upload if nobody holds it and it is old. It takes hold
+// purge removes one upload if it is old and nobody holds it. It takes hold
 // itself meanwhile, so that nobody resumes what is about to vanish.
-func (s *Store) purge(key uploadKey, file string, before time.Time) (size int64, err error) {
-	if st, err := s.stat(file); err != nil || !modified(st).Before(before) {
-		return 0, kept(err)
+func (s *Store) purge(key uploadKey, file string, before time.Time) (size int64, purged bool, err error) {
+	if _, old, err := s.isOld(file, before); !old {
+		return 0, false, err
 	}
-	state, found, err := s.sessions.hold(key)
+	state, known, err := s.sessions.hold(key)
 	if errors.Is(err, ErrBusy) {
-		return 0, errKept
+		return 0, false, nil
 	}
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	st, err := s.stat(file) // again: it may have been written to just before
-	if err == nil && modified(st).Before(before) {
+	size, old, err := s.isOld(file, before) // still, now that nobody can write?
+	if old {
 		err = s.disk.remove(file)
+	}
+	switch {
+	case old && err == nil, !known:
 		s.sessions.forget(state)
 		if state.file != nil {
-			err = errors.Join(err, state.file.Close())
+			_ = state.file.Close() // of bytes that nobody wants
 		}
-		return st.Size, kept(err)
+	default:
+		if spare := s.sessions.letGo(state); spare != nil {
+			_ = spare.Close() // of bytes that are not promised
+		}
 	}
-	if !found {
-		s.sessions.forget(state)
-		return 0, kept(err)
-	}
-	if spare := s.sessions.letGo(state); spare != nil {
-		_ = spare.Close() // closed to save descriptors; its bytes are not promised
-	}
-	return 0, errors.Join(errKept, err)
+	return size, old && err == nil, err
 }
 
-// kept makes of "no error" and of "it is gone" that there is nothing to count.
-func kept(err error) error {
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		return errKept
+// isOld tells whether a file was last written to before. One that is gone was
+// not.
+func (s *Store) isOld(file string, before time.Time) (size int64, old bool, err error) {
+	st, err := s.stat(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, false, nil
 	}
-	return err
+	return st.Size, err == nil && modified(st).Before(before), err
 }
 
 func modified(st unix.Stat_t) time.Time { return time.Unix(st.Mtim.Unix()) }

@@ -149,8 +149,8 @@ type onlyReader struct{ io.Reader }
 // cut. The pin keeps the blob from [Store.Remove]: release it when the
 // metadata knows the blob.
 //
-// On [ErrDigest], and on an error before the blob has its name, the upload
-// stays, still held. If d's algorithm is not the one that was hashed, the bytes
+// On [ErrDigest], and on errors that another try may survive, such as
+// [ErrFull], the upload stays, still held; on others it is gone. If d's algorithm is not the one that was hashed, the bytes
 // are read once more. A blob already there is replaced by the fresh bytes: a
 // push heals what rotted.
 func (u *Upload) Commit(d digest.Digest) (*Pin, error) {
@@ -182,8 +182,8 @@ func (u *Upload) commit(b blobName) (*Pin, error) {
 		}
 		st.end = size
 	}
-	pin, lost, err := u.store.publish(st.file, st.path(), b)
-	if lost {
+	pin, spent, err := u.store.publish(st.file, st.path(), b)
+	if spent {
 		return nil, errors.Join(asFull(err), u.Cancel())
 	}
 	if err != nil {

@@ -77,15 +77,17 @@ func (s *Store) rehash(ctx context.Context, f *os.File, b blobName, r *Rate) (ba
 	defer s.buffers.Put(buf)
 	// What is cached says nothing about the disk. And what is read here must
 	// not drive out what clients are reading.
-	forget(f)
-	defer forget(f)
+	uncache(f, 0, 0)
 	h := b.alg.Hash()
+	var off, dropped int64
 	for {
-		if err := r.wait(ctx, len(buf)); err != nil {
-			return nil, err
-		}
-		n, err := f.Read(buf[:])
+		n, err := f.ReadAt(buf[:], off)
 		_, _ = h.Write(buf[:n]) // never fails
+		off += int64(n)
+		if end := err != nil; end || off-dropped >= uncacheEvery {
+			uncache(f, dropped, off-dropped)
+			dropped = off
+		}
 		switch {
 		case errors.Is(err, io.EOF):
 			return compare(h.Sum(nil), b), nil
@@ -94,8 +96,19 @@ func (s *Store) rehash(ctx context.Context, f *os.File, b blobName, r *Rate) (ba
 		case err != nil:
 			return nil, err
 		}
+		if err := r.wait(ctx, n); err != nil {
+			return nil, err
+		}
 	}
 }
+
+// uncacheEvery so many bytes the page cache is told that they are not needed:
+// often enough to keep it small, seldom enough to cost nothing.
+const uncacheEvery = 8 << 20
+
+// uncache drops n bytes of f, 0 meaning all, from the page cache: a wish,
+// which may be ignored.
+func uncache(f *os.File, off, n int64) { _ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED) }
 
 func compare(sum []byte, b blobName) error {
 	var want [64]byte
@@ -114,9 +127,6 @@ func compare(sum []byte, b blobName) error {
 func damaged(err error) bool {
 	return errors.Is(err, unix.EIO) || errors.Is(err, unix.EUCLEAN) || errors.Is(err, unix.EBADMSG)
 }
-
-// forget drops a file from the page cache: a wish, which may be ignored.
-func forget(f *os.File) { _ = unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED) }
 
 // quarantine moves b aside if its name still means the file f.
 func (s *Store) quarantine(f *os.File, b blobName) (moved bool, err error) {

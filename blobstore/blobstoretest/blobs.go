@@ -1,0 +1,266 @@
+package blobstoretest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"skerry.dev/skerry/blobstore"
+)
+
+func committedBlobIsReadBack(t *testing.T, open func() Store) {
+	s := open()
+	before := time.Now().Add(-time.Second)
+	blobs := map[digest.Digest][]byte{}
+	for _, n := range []int{0, 1, 4096, 1<<20 + 1, 3 << 20} {
+		data := Noise(n)
+		blobs[Push(t, s, data)] = data
+	}
+	for range 2 {
+		for d, data := range blobs {
+			MustHold(t, s, d, data)
+			if info, err := s.Stat(d); err != nil || info.Time.Before(before) || info.Time.After(time.Now().Add(time.Second)) {
+				t.Errorf("published %v, which is not now: %v", info.Time, err)
+			}
+		}
+		s = open()
+	}
+}
+
+func everyAlgorithmIsKept(t *testing.T, open func() Store) {
+	s := open()
+	data := Noise(100_000)
+	var want []digest.Digest
+	for _, alg := range []digest.Algorithm{digest.SHA256, digest.SHA384, digest.SHA512} {
+		u, err := s.Create("library/a", alg, int64(len(data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, u, data)
+		d := alg.FromBytes(data)
+		commit(t, u, d)
+		want = append(want, d)
+	}
+	s = open()
+	for _, d := range want {
+		MustHold(t, s, d, data)
+	}
+	_, err := s.Create("library/a", "md5", -1)
+	mustBe(t, "create with md5", err, digest.ErrDigestUnsupported)
+}
+
+// badDigests are not names of blobs, and must not become paths.
+func badDigests() []digest.Digest {
+	hex := digest.FromString("x").Encoded()
+	return []digest.Digest{
+		"", ":", "sha256", "sha256:", digest.Digest(hex), digest.Digest("sha256:" + hex[1:]),
+		digest.Digest("sha256:" + hex + "0"), digest.Digest("sha256:../" + hex[3:]),
+		digest.Digest("sha256:G" + hex[1:]), digest.Digest("sha256:A" + hex[1:]),
+		digest.Digest("../sha256:" + hex), digest.Digest("md5:" + hex[:32]), digest.Digest("sha512:" + hex),
+		digest.Digest("sha256:" + hex[:63] + "\x00"), digest.Digest("sha256:sha256:" + hex[7:]),
+	}
+}
+
+func digestIsRefusedBeforeUse(t *testing.T, open func() Store) {
+	s := open()
+	u := create(t, s)
+	defer u.Close()
+	write(t, u, []byte("x"))
+	live := func() (bool, error) { t.Error("asked whether a malformed digest is live"); return true, nil }
+	for _, d := range badDigests() {
+		_, stat := s.Stat(d)
+		_, opened := s.Open(d)
+		_, pin := s.Pin(d)
+		_, remove := s.Remove(d, live)
+		_, commit := u.Commit(d)
+		for what, err := range map[string]error{
+			"stat": stat, "open": opened, "pin": pin, "remove": remove, "commit": commit,
+			"verify": s.Verify(t.Context(), d, nil),
+		} {
+			if !errors.Is(err, digest.ErrDigestInvalidFormat) && !errors.Is(err, digest.ErrDigestInvalidLength) &&
+				!errors.Is(err, digest.ErrDigestUnsupported) {
+				t.Errorf("%s %q: %v, want an error of go-digest", what, d, err)
+			}
+		}
+	}
+	commit(t, u, digest.FromString("x")) // none of that has hurt it
+}
+
+func unknownBlobIsNotFound(t *testing.T, open func() Store) {
+	s, d := open(), digest.FromString("nobody pushed this")
+	mustBeGone(t, s, d)
+	_, err := s.Pin(d)
+	mustBe(t, "pin", err, blobstore.ErrNotFound)
+	mustBe(t, "verify", s.Verify(t.Context(), d, nil), blobstore.ErrNotFound)
+	if freed, err := s.Remove(d, nobodyKnows); freed != 0 || err != nil {
+		t.Errorf("remove: freed %d, %v; want nothing and no error", freed, err)
+	}
+}
+
+func openFileSurvivesRemoval(t *testing.T, open func() Store) {
+	s, data := open(), Noise(1<<20)
+	d := Push(t, s, data)
+	f, err := s.Open(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := s.Remove(d, nobodyKnows); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(f); err != nil || !bytes.Equal(got, data) {
+		t.Errorf("read after removal: %d bytes, %v", len(got), err)
+	}
+}
+
+func allListsEveryBlobOnce(t *testing.T, open func() Store) {
+	s := open()
+	var want []digest.Digest
+	for i := range 40 {
+		want = append(want, Push(t, s, fmt.Appendf(nil, "blob %d", i)))
+	}
+	Push(t, s, []byte("blob 7")) // once more
+	left := create(t, s)         // not a blob
+	defer left.Cancel()
+	slices.Sort(want)
+	var got []digest.Digest
+	for info, err := range s.All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if stat, err := s.Stat(info.Digest); err != nil || stat != info {
+			t.Errorf("listed %+v, stat says %+v, %v", info, stat, err)
+		}
+		got = append(got, info.Digest)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("listed %d blobs, want these %d in order:\n%v\n%v", len(got), len(want), got, want)
+	}
+	for range s.All() {
+		break // must not go on
+	}
+}
+
+func pinKeepsFromRemoval(t *testing.T, open func() Store) {
+	s, data := open(), Noise(1000)
+	u := create(t, s)
+	write(t, u, data)
+	d := digest.FromBytes(data)
+	pin, err := u.Commit(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := s.Pin(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pin.Release()
+	pin.Release() // again does not release the second
+	freed, err := s.Remove(d, nobodyKnows)
+	mustBe(t, "remove pinned", err, blobstore.ErrPinned)
+	MustHold(t, s, d, data)
+	second.Release()
+	if freed, err = s.Remove(d, nobodyKnows); err != nil || freed != int64(len(data)) {
+		t.Errorf("remove: freed %d, %v; want %d", freed, err, len(data))
+	}
+	mustBeGone(t, s, d)
+	mustBeGone(t, open(), d)
+}
+
+func liveBlobIsNotRemoved(t *testing.T, open func() Store) {
+	s, data := open(), Noise(1000)
+	d := Push(t, s, data)
+	if freed, err := s.Remove(d, func() (bool, error) { return true, nil }); freed != 0 || err != nil {
+		t.Errorf("remove of a live blob: freed %d, %v; want nothing and no error", freed, err)
+	}
+	broken := errors.New("metadata cannot be read")
+	_, err := s.Remove(d, func() (bool, error) { return false, broken })
+	mustBe(t, "remove when nobody can tell", err, broken)
+	MustHold(t, s, d, data)
+}
+
+// commitAndRemoveRace plays pushes of one blob against sweeps of it. The
+// metadata is a flag; a push that finished must find the blob there.
+func commitAndRemoveRace(t *testing.T, open func() Store) {
+	s, data := open(), Noise(100)
+	d := digest.FromBytes(data)
+	var mu sync.Mutex
+	var known int // pushes that the metadata knows of
+	live := func() (bool, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return known > 0, nil
+	}
+	know := func(n int) {
+		mu.Lock()
+		defer mu.Unlock()
+		known += n
+	}
+	push := func() {
+		u := create(t, s)
+		write(t, u, data)
+		pin, err := u.Commit(d)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		know(1)
+		pin.Release()
+		if _, err := s.Stat(d); err != nil {
+			t.Errorf("a blob that was pushed and is known is gone: %v", err)
+		}
+		know(-1)
+	}
+	sweep := func() {
+		if _, err := s.Remove(d, live); err != nil && !errors.Is(err, blobstore.ErrPinned) {
+			t.Error(err)
+		}
+	}
+	dedupe := func() {
+		pin, err := s.Pin(d)
+		if errors.Is(err, blobstore.ErrNotFound) {
+			return
+		}
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if _, err := s.Stat(d); err != nil {
+			t.Errorf("a pinned blob is gone: %v", err)
+		}
+		pin.Release()
+	}
+	var wg sync.WaitGroup
+	for _, work := range []func(){push, push, sweep, sweep, dedupe} {
+		wg.Go(func() {
+			for range 100 {
+				work()
+			}
+		})
+	}
+	wg.Wait()
+	if _, err := s.Remove(d, live); err != nil {
+		t.Errorf("remove when all is over: %v", err)
+	}
+	mustBeGone(t, s, d)
+}
+
+func verifyAcceptsGoodBytes(t *testing.T, open func() Store) {
+	s := open()
+	rate := blobstore.NewRate(1 << 30)
+	for _, n := range []int{0, 5, 1 << 20} {
+		if err := s.Verify(t.Context(), Push(t, s, Noise(n)), rate); err != nil {
+			t.Errorf("verify %d bytes: %v", n, err)
+		}
+	}
+	if bad, err := s.Quarantined(); len(bad) != 0 || err != nil {
+		t.Errorf("quarantined: %v, %v; want none", bad, err)
+	}
+}

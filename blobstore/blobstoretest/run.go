@@ -1,0 +1,142 @@
+package blobstoretest
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"skerry.dev/skerry/blobstore"
+)
+
+// Run tests an implementation. fresh makes storage that is empty and returns
+// what opens it; opening it once more closes the store opened before, as a
+// restart would, and finds what that one left.
+func Run(t *testing.T, fresh func(t *testing.T) (open func() Store)) {
+	t.Helper()
+	for _, c := range []struct {
+		name string
+		test func(t *testing.T, open func() Store)
+	}{
+		{"CommittedBlobIsReadBack", committedBlobIsReadBack},
+		{"EveryAlgorithmIsKept", everyAlgorithmIsKept},
+		{"DigestIsRefusedBeforeUse", digestIsRefusedBeforeUse},
+		{"UnknownBlobIsNotFound", unknownBlobIsNotFound},
+		{"OpenFileSurvivesRemoval", openFileSurvivesRemoval},
+		{"AllListsEveryBlobOnce", allListsEveryBlobOnce},
+		{"WrongDigestKeepsTheUpload", wrongDigestKeepsTheUpload},
+		{"UploadGoesOnBetweenRequests", uploadGoesOnBetweenRequests},
+		{"UploadGoesOnAfterRestart", uploadGoesOnAfterRestart},
+		{"UploadBelongsToItsScope", uploadBelongsToItsScope},
+		{"UploadHasOneHolder", uploadHasOneHolder},
+		{"AlgorithmMayChangeOnTheWay", algorithmMayChangeOnTheWay},
+		{"FinishedUploadIsGone", finishedUploadIsGone},
+		{"BrokenReaderKeepsWhatCame", brokenReaderKeepsWhatCame},
+		{"SizeIsOnlyAnExpectation", sizeIsOnlyAnExpectation},
+		{"PurgeSparesFreshAndHeldUploads", purgeSparesFreshAndHeldUploads},
+		{"PinKeepsFromRemoval", pinKeepsFromRemoval},
+		{"LiveBlobIsNotRemoved", liveBlobIsNotRemoved},
+		{"CommitAndRemoveRace", commitAndRemoveRace},
+		{"VerifyAcceptsGoodBytes", verifyAcceptsGoodBytes},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(t, fresh(t)) })
+	}
+}
+
+// Noise returns n random bytes.
+func Noise(n int) []byte {
+	p := make([]byte, n)
+	_, _ = rand.Read(p) // never fails
+	return p
+}
+
+// Push commits data in one go and releases its pin.
+func Push(t *testing.T, s Store, data []byte) digest.Digest {
+	t.Helper()
+	d := digest.FromBytes(data)
+	u := create(t, s)
+	write(t, u, data)
+	commit(t, u, d)
+	return d
+}
+
+// MustHold fails the test unless d is there, with these bytes.
+func MustHold(t *testing.T, s Store, d digest.Digest, data []byte) {
+	t.Helper()
+	info, err := s.Stat(d)
+	if err != nil || info.Size != int64(len(data)) || info.Digest != d {
+		t.Fatalf("stat %s: %+v, %v; want %d bytes", d, info, err, len(data))
+	}
+	f, err := s.Open(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatalf("read %s: %v", d, err)
+	}
+	if !bytes.Equal(got, data) {
+		t.Fatalf("read %s: %d bytes that are %s", d, len(got), digest.FromBytes(got))
+	}
+}
+
+func create(t *testing.T, s Store) Upload {
+	t.Helper()
+	u, err := s.Create("library/a", "", -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func resume(t *testing.T, s Store, id string) Upload {
+	t.Helper()
+	u, err := s.Resume("library/a", id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func write(t *testing.T, u Upload, data []byte) {
+	t.Helper()
+	if n, err := u.ReadFrom(bytes.NewReader(data)); err != nil || n != int64(len(data)) {
+		t.Fatalf("read from: %d of %d bytes, %v", n, len(data), err)
+	}
+}
+
+func commit(t *testing.T, u Upload, d digest.Digest) {
+	t.Helper()
+	pin, err := u.Commit(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pin.Release()
+}
+
+func closeUpload(t *testing.T, u Upload) {
+	t.Helper()
+	if err := u.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustBe(t *testing.T, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: %v, want %v", what, err, want)
+	}
+}
+
+func nobodyKnows() (bool, error) { return false, nil }
+
+func mustBeGone(t *testing.T, s Store, d digest.Digest) {
+	t.Helper()
+	_, err := s.Stat(d)
+	mustBe(t, "stat of what is gone", err, blobstore.ErrNotFound)
+	_, err = s.Open(d)
+	mustBe(t, "open of what is gone", err, blobstore.ErrNotFound)
+}
