@@ -21,18 +21,22 @@ const (
 	boltPages    = boltFreelist + 8
 	boltMetaSize = boltPages + 24
 	noFreelist   = ^uint64(0)
+
+	boltFreelistFlag = 0x10
 )
 
 // A boltMeta is what a meta page says.
 type boltMeta struct {
+	pageSize int64
 	freelist uint64 // its page, or noFreelist
 	size     int64  // of the database: bytes that the file must have
 }
 
 // readMeta reads the first of two meta pages.
-func readMeta(metas []byte, pageSize int) (m boltMeta, err error) {
-	if len(metas) < boltMetaSize || len(metas) != 2*pageSize {
-		return m, fmt.Errorf("meta pages of %d bytes, page size %d", len(metas), pageSize)
+func readMeta(metas []byte) (m boltMeta, err error) {
+	pageSize := len(metas) / 2
+	if pageSize < boltMetaSize {
+		return m, fmt.Errorf("meta pages of %d bytes", len(metas))
 	}
 	u := binary.NativeEndian
 	if u.Uint32(metas[boltHeader:]) != boltMagic || int(u.Uint32(metas[boltHeader+8:])) != pageSize {
@@ -42,7 +46,9 @@ func readMeta(metas []byte, pageSize int) (m boltMeta, err error) {
 	if pages < 2 || pages > uint64(maxInt)/uint64(pageSize) {
 		return m, fmt.Errorf("meta page counts %d pages", pages)
 	}
-	return boltMeta{freelist: u.Uint64(metas[boltFreelist:]), size: int64(pages) * int64(pageSize)}, nil
+	m = boltMeta{pageSize: int64(pageSize), freelist: u.Uint64(metas[boltFreelist:])}
+	m.size = int64(pages) * m.pageSize
+	return m, nil
 }
 
 // metasOf returns the two meta pages that make a file show exactly what tx sees.
@@ -70,21 +76,55 @@ func (w *head) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// freePages counts the pages on the freelist that the meta pages name: what is free, or will be when
-// older readers have ended.
-func freePages(r io.ReaderAt, metas []byte, pageSize int) (int64, error) {
-	m, err := readMeta(metas, pageSize)
-	if err != nil || m.freelist == noFreelist {
+// findFreelist returns where the page numbers of the freelist of m begin in r, and how many they are:
+// what is free, or was waiting for older readers to end.
+func findFreelist(r io.ReaderAt, m boltMeta) (at, pages int64, err error) {
+	if m.freelist == noFreelist {
+		return 0, 0, nil
+	}
+	if m.freelist >= uint64(m.size/m.pageSize) {
+		return 0, 0, fmt.Errorf("freelist at page %d of %d", m.freelist, m.size/m.pageSize)
+	}
+	head := make([]byte, boltHeader+8)
+	at = int64(m.freelist) * m.pageSize
+	if _, err := r.ReadAt(head, at); err != nil {
+		return 0, 0, fmt.Errorf("read freelist: %w", err)
+	}
+	u := binary.NativeEndian
+	if id, flags := u.Uint64(head), u.Uint16(head[8:]); id != m.freelist || flags != boltFreelistFlag {
+		return 0, 0, fmt.Errorf("page %d is no freelist", m.freelist)
+	}
+	at += boltHeader
+	pages = int64(u.Uint16(head[10:]))
+	if pages == 0xFFFF { // too many for the field: the number stands before the first page
+		at, pages = at+8, int64(u.Uint64(head[boltHeader:]))
+	}
+	if pages < 0 || pages > m.size/m.pageSize {
+		return 0, 0, fmt.Errorf("freelist of %d pages", pages)
+	}
+	return at, pages, nil
+}
+
+// checkFreelist reads the freelist of m. One that lists a page twice, or a page that does not exist,
+// would let the next write destroy what is in use.
+func checkFreelist(r io.ReaderAt, m boltMeta) (pages int64, err error) {
+	at, pages, err := findFreelist(r, m)
+	if err != nil {
 		return 0, err
 	}
-	var page [boltHeader + 8]byte
-	if _, err := r.ReadAt(page[:], int64(m.freelist)*int64(pageSize)); err != nil {
+	ids := make([]byte, 8*pages)
+	if _, err := r.ReadAt(ids, at); err != nil {
 		return 0, fmt.Errorf("read freelist: %w", err)
 	}
-	if n := binary.NativeEndian.Uint16(page[10:]); n != 0xFFFF {
-		return int64(n), nil
+	last := uint64(1) // the meta pages are never free
+	for ; len(ids) > 0; ids = ids[8:] {
+		id := binary.NativeEndian.Uint64(ids)
+		if id <= last || id >= uint64(m.size/m.pageSize) {
+			return 0, fmt.Errorf("freelist has page %d after %d", id, last)
+		}
+		last = id
 	}
-	return int64(binary.NativeEndian.Uint64(page[boltHeader:])), nil
+	return pages, nil
 }
 
 // damaged says whether a panic was bbolt's answer to pages that make no sense, or the system's to
@@ -92,10 +132,19 @@ func freePages(r io.ReaderAt, metas []byte, pageSize int) (int64, error) {
 func damaged(p any) bool {
 	switch p := p.(type) {
 	case string:
-		return strings.HasPrefix(p, "assertion failed") || strings.HasPrefix(p, "invalid page type")
+		return strings.HasPrefix(p, "assertion failed") || strings.HasPrefix(p, "invalid page type") ||
+			strings.HasPrefix(p, "page ") || strings.HasPrefix(p, "freepages: ")
 	case interface{ Addr() uintptr }: // a fault, turned into a panic by debug.SetPanicOnFault
 		return true
 	default:
 		return false
 	}
+}
+
+// mustDamage turns a panic that means damage into an error, and lets others go on.
+func mustDamage(name string, p any) error {
+	if !damaged(p) {
+		panic(p)
+	}
+	return damage("%s: %v", name, p)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"syscall"
 
 	"go.etcd.io/bbolt"
@@ -66,7 +67,7 @@ func (db *DB) freeze(h *handle, index uint64, position []byte) (m mark, written 
 func (db *DB) commitFreelist(h *handle, m mark) error {
 	h.bolt.NoFreelistSync = false
 	defer func() { h.bolt.NoFreelistSync = true }()
-	return db.updateOn(h, freelistRoom(h), func(tx *bbolt.Tx) error { return putMark(tx, m) })
+	return db.updateOn(h, db.freelistRoom(h), func(tx *bbolt.Tx) error { return putMark(tx, m) })
 }
 
 // save makes the newest pin of h the durable state.
@@ -76,7 +77,7 @@ func (db *DB) commitFreelist(h *handle, m mark) error {
 // the sync or the rename leaves that open for ever (the system may forget pages it could not write),
 // hence [ErrStale] and no further write.
 func (db *DB) save(h *handle, m mark) error {
-	metas, err := metasOf(h.pins[len(h.pins)-1])
+	metas, free, err := h.frozen()
 	if err != nil {
 		h.unpinNewest()
 		return fmt.Errorf("read checkpoint: %w", err)
@@ -96,10 +97,23 @@ func (db *DB) save(h *handle, m mark) error {
 	}
 	db.seam.at("checkpoint.renamed")
 	h.unpin(len(h.pins) - db.seam.kept())
-	if n, err := freePages(h.file, metas, len(metas)/2); err == nil {
-		h.free.Store(n * int64(len(metas)/2))
-	}
+	db.writing.Lock()
+	h.free = max(0, free-db.dirty.Load())
+	db.writing.Unlock()
 	return nil
+}
+
+// frozen returns the meta pages of the newest pin, and how many bytes are free in it.
+func (h *handle) frozen() (metas []byte, free int64, err error) {
+	if metas, err = metasOf(h.pins[len(h.pins)-1]); err != nil {
+		return nil, 0, err
+	}
+	m, err := readMeta(metas)
+	if err != nil {
+		return nil, 0, err
+	}
+	_, pages, err := findFreelist(h.file, m)
+	return metas, pages * m.pageSize, err
 }
 
 // pin opens a reader on the newest state and keeps it. The caller excludes writers.
@@ -138,17 +152,14 @@ func (db *DB) updateOn(h *handle, need int64, fn func(*bbolt.Tx) error) (err err
 	if err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
+	faults := debug.SetPanicOnFault(true)
 	defer func() {
-		p := recover()
-		if p == nil {
-			return
+		debug.SetPanicOnFault(faults)
+		if p := recover(); p != nil {
+			_ = tx.Rollback()
+			err = mustDamage(h.name, p)
+			db.stale = err // the file is no longer trusted with writes
 		}
-		_ = tx.Rollback()
-		if !damaged(p) {
-			panic(p)
-		}
-		db.stale = damage("%s: %v", h.name, p)
-		err = db.stale
 	}()
 	if err := h.reserve(tx.Size(), need); err != nil {
 		_ = tx.Rollback()
@@ -162,7 +173,9 @@ func (db *DB) updateOn(h *handle, need int64, fn func(*bbolt.Tx) error) (err err
 		return full(fmt.Errorf("commit transaction: %w", err))
 	}
 	stats := tx.Stats()
-	db.dirty.Add(stats.GetPageAlloc() + pageSize) // and the meta page
+	written := stats.GetPageAlloc()
+	db.dirty.Add(written + pageSize) // and the meta page
+	h.free = max(0, h.free-written)  // or it came from the end: the next checkpoint counts
 	return nil
 }
 

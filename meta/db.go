@@ -195,7 +195,9 @@ func (db *DB) follow(indexes []uint64, commands int, position []byte) mark {
 	if len(indexes) != commands {
 		panic(fmt.Sprintf("meta: %d indexes for %d commands", len(indexes), commands))
 	}
-	last, kept := db.Position()
+	db.marks.Lock()
+	last, kept := db.applied.index, db.applied.position
+	db.marks.Unlock()
 	for _, i := range indexes {
 		if i <= last {
 			panic(fmt.Sprintf("meta: entry %d applied after entry %d", i, last))
@@ -251,6 +253,7 @@ func (db *DB) Run(ctx context.Context) error {
 		case <-tick.C:
 			due = db.due
 		case <-due:
+			tick.Reset(db.cfg.CheckpointEvery)
 		}
 		err := db.Checkpoint(0, nil)
 		switch {

@@ -18,26 +18,26 @@ import (
 
 // The state machine of these tests: a key-value store whose command is a seed. Applying it sets and
 // deletes some pseudo-random keys, so pages are freed and used again as under real load.
-func kv() meta.Seam {
+func kvSeam() meta.Seam {
 	return meta.Seam{
 		Create: func(tx *bbolt.Tx) error {
 			_, err := tx.CreateBucketIfNotExists([]byte("kv"))
 			return err
 		},
-		Apply: applyKV,
+		Apply: execKV,
 	}
 }
 
 var errCommand = errors.New("no such command")
 
-func applyKV(tx *bbolt.Tx, index uint64, command []byte) ([]byte, error) {
+func execKV(tx *bbolt.Tx, index uint64, command []byte) ([]byte, error) {
 	if bytes.Equal(command, []byte("bad")) {
 		return nil, errCommand
 	}
 	b := tx.Bucket([]byte("kv"))
 	rng := rand.New(rand.NewPCG(binary.BigEndian.Uint64(command), 1))
 	for range 20 {
-		key := binary.BigEndian.AppendUint64(nil, rng.Uint64N(20000))
+		key := binary.BigEndian.AppendUint64(nil, rng.Uint64N(3000))
 		if rng.IntN(4) == 0 {
 			if err := b.Delete(key); err != nil {
 				return nil, err
@@ -51,15 +51,15 @@ func applyKV(tx *bbolt.Tx, index uint64, command []byte) ([]byte, error) {
 	return binary.BigEndian.AppendUint64(nil, index), nil
 }
 
-func command(seed uint64) []byte { return binary.BigEndian.AppendUint64(nil, seed) }
+func seedKV(seed uint64) []byte { return binary.BigEndian.AppendUint64(nil, seed) }
 
-// position is what the tests' log stores with entry i.
-func position(i uint64) []byte { return fmt.Appendf(nil, "term 1 entry %d", i) }
+// positionKV is what the tests' log stores with entry i.
+func positionKV(i uint64) []byte { return fmt.Appendf(nil, "term 1 entry %d", i) }
 
-// open opens the database in dir and closes it after the test.
-func open(t testing.TB, dir string, s meta.Seam) *meta.DB {
+// openKV opens the database in dir and closes it after the test.
+func openKV(t testing.TB, dir string, s meta.Seam) *meta.DB {
 	t.Helper()
-	db, err := meta.OpenSeam(config(t, dir), s)
+	db, err := meta.OpenSeam(configKV(t, dir), s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,33 +71,33 @@ func open(t testing.TB, dir string, s meta.Seam) *meta.DB {
 	return db
 }
 
-func config(t testing.TB, dir string) meta.DBConfig {
+func configKV(t testing.TB, dir string) meta.DBConfig {
 	t.Helper()
 	return meta.DBConfig{Dir: dir, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 }
 
-// apply applies n entries, one at a time, after the last.
-func apply(t testing.TB, db *meta.DB, n int) {
+// applyKV applies n entries, one at a time, after the last.
+func applyKV(t testing.TB, db *meta.DB, n int) {
 	t.Helper()
 	last, _ := db.Position()
 	for i := last + 1; i <= last+uint64(n); i++ {
-		if _, err := db.Apply([]uint64{i}, [][]byte{command(i)}, position(i)); err != nil {
+		if _, err := db.Apply([]uint64{i}, [][]byte{seedKV(i)}, positionKV(i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-// digest is a hash of everything the state machine holds, and the engine's mark.
-func digest(t testing.TB, db *meta.DB) uint64 {
+// hashKV is a hash of everything the state machine holds, and the engine's mark.
+func hashKV(t testing.TB, db *meta.DB) uint64 {
 	t.Helper()
 	h := fnv.New64a()
-	if err := db.View(func(tx *bbolt.Tx) error { return hash(tx, h) }); err != nil {
+	if err := db.View(func(tx *bbolt.Tx) error { return writeKV(tx, h) }); err != nil {
 		t.Fatal(err)
 	}
 	return h.Sum64()
 }
 
-func hash(tx *bbolt.Tx, w io.Writer) error {
+func writeKV(tx *bbolt.Tx, w io.Writer) error {
 	return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
 		return b.ForEach(func(k, v []byte) error {
 			_, err := fmt.Fprintf(w, "%s %x %x\n", name, k, v)
@@ -108,17 +108,17 @@ func hash(tx *bbolt.Tx, w io.Writer) error {
 
 func TestReopenReturnsToWhatWasApplied(t *testing.T) {
 	dir := t.TempDir()
-	db := open(t, dir, kv())
-	apply(t, db, 100)
-	want := digest(t, db)
+	db := openKV(t, dir, kvSeam())
+	applyKV(t, db, 100)
+	want := hashKV(t, db)
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	db = open(t, dir, kv())
-	if index, pos := db.Position(); index != 100 || !bytes.Equal(pos, position(100)) {
+	db = openKV(t, dir, kvSeam())
+	if index, pos := db.Position(); index != 100 || !bytes.Equal(pos, positionKV(100)) {
 		t.Errorf("position %d %q after reopening, want 100", index, pos)
 	}
-	if got := digest(t, db); got != want {
+	if got := hashKV(t, db); got != want {
 		t.Errorf("content %x after reopening, want %x", got, want)
 	}
 }

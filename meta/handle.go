@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -25,12 +26,12 @@ const (
 type handle struct {
 	name     string
 	bolt     *bbolt.DB
-	file     *os.File     // our own descriptor of the same file: meta pages, space, sync
-	pins     []*bbolt.Tx  // guarded by DB.saving: readers that keep the pages of checkpoints, oldest first
-	mapped   int64        // size of the map; the file must not outgrow it
-	reserved int64        // guarded by DB.writing: how far the file has blocks
-	synced   int64        // guarded by DB.saving: its size at the last sync
-	free     atomic.Int64 // bytes on the freelist of the last checkpoint
+	file     *os.File    // our own descriptor of the same file: meta pages, space, sync
+	pins     []*bbolt.Tx // guarded by DB.saving: readers that keep the pages of checkpoints, oldest first
+	mapped   int64       // size of the map; the file must not outgrow it
+	reserved int64       // guarded by DB.writing: how far the file has blocks
+	synced   int64       // guarded by DB.saving: its size at the last sync
+	free     int64       // guarded by DB.writing: bytes within it that can surely be used again
 	users    atomic.Int64
 	once     sync.Once
 	closed   chan struct{} // closed when the file is
@@ -130,7 +131,7 @@ func openBolt(path string, mapped int64, page int) (b *bbolt.DB, got int64, err 
 		if err == nil {
 			return b, mapped, nil
 		}
-		if !errors.Is(err, syscall.ENOMEM) || mapped/2 < size || mapped <= 1<<20 {
+		if !errors.Is(err, syscall.ENOMEM) || mapped/2 < size+2*growthMax || mapped <= 1<<20 {
 			return nil, 0, fmt.Errorf("open database %s: %w", path, err)
 		}
 	}
@@ -152,12 +153,20 @@ func (db *DB) hold() (*handle, error) {
 }
 
 // view runs fn in a read transaction of what is current. Memory that fn gets from tx is valid until
-// it returns.
-func (db *DB) view(fn func(tx *bbolt.Tx) error) error {
+// it returns. Pages that the disk cannot read, or that make no sense, are ErrDamaged: one request
+// fails, not the process.
+func (db *DB) view(fn func(tx *bbolt.Tx) error) (err error) {
 	h, err := db.hold()
 	if err != nil {
 		return err
 	}
 	defer h.release()
+	faults := debug.SetPanicOnFault(true)
+	defer func() {
+		debug.SetPanicOnFault(faults)
+		if p := recover(); p != nil {
+			err = mustDamage(h.name, p)
+		}
+	}()
 	return h.bolt.View(fn)
 }

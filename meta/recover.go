@@ -1,11 +1,11 @@
 package meta
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -141,10 +141,11 @@ func (db *DB) openHandle(c current) (h *handle, m mark, err error) {
 	}
 	path := filepath.Join(db.cfg.Dir, c.name)
 	h = &handle{name: c.name, closed: make(chan struct{})}
-	h.users.Add(1) // ours, until it works
+	faults := debug.SetPanicOnFault(true)
 	defer func() {
+		debug.SetPanicOnFault(faults)
 		if p := recover(); p != nil {
-			err = damage("%s: %v", path, p)
+			err = mustDamage(path, p)
 		}
 		if err != nil {
 			h.abandon()
@@ -160,7 +161,7 @@ func (db *DB) openHandle(c current) (h *handle, m mark, err error) {
 		return nil, m, fmt.Errorf("pin checkpoint: %w", err)
 	}
 	h.unpin(1 - db.seam.kept())
-	if err := h.bolt.View(func(tx *bbolt.Tx) (err error) { m, err = getMark(tx); return err }); err != nil {
+	if err := h.bolt.View(func(tx *bbolt.Tx) (err error) { m, err = glance(tx); return err }); err != nil {
 		return nil, m, damage("%s: %v", path, err)
 	}
 	if m.index != c.index && !db.seam.noRoll {
@@ -171,14 +172,13 @@ func (db *DB) openHandle(c current) (h *handle, m mark, err error) {
 	if err := h.bolt.Update(db.seam.create); err != nil {
 		return nil, m, fmt.Errorf("create buckets: %w", err)
 	}
-	h.users.Add(-1)
 	return h, m, nil
 }
 
 // rollBack writes the meta pages of the checkpoint into the file. Every start does, clean or not: what
 // was written later may have arrived in part, and the log has it.
 func (db *DB) rollBack(h *handle, path string, c current) (err error) {
-	m, err := readMeta(c.metas, c.pageSize)
+	m, err := readMeta(c.metas)
 	if err != nil {
 		return damage("%s: %v", currentName, err)
 	}
@@ -192,7 +192,11 @@ func (db *DB) rollBack(h *handle, path string, c current) (err error) {
 	if info.Size() < m.size {
 		return damage("%s has %d bytes of %d", path, info.Size(), m.size)
 	}
-	h.reserved, h.synced = info.Size(), info.Size()
+	pages, err := checkFreelist(h.file, m)
+	if err != nil {
+		return damage("%s: %v", path, err)
+	}
+	h.reserved, h.synced, h.free = info.Size(), info.Size(), pages*m.pageSize
 	if db.seam.noRoll {
 		return nil
 	}
@@ -250,38 +254,3 @@ func isDatabase(name string) bool {
 }
 
 func fileName(n int) string { return fmt.Sprintf("%s%08d%s", filePrefix, n, fileSuffix) }
-
-// A mark is where the state stands in the log.
-type mark struct {
-	index    uint64
-	position []byte // never changed once stored in a mark
-}
-
-// The engine's bucket has one key, "mark": version u8, applied index u64 big endian, position.
-const markVersion = 1
-
-var (
-	engineBucket = []byte("engine") //nolint:gochecknoglobals // a constant that Go cannot express
-	markKey      = []byte("mark")   //nolint:gochecknoglobals // likewise
-)
-
-func putMark(tx *bbolt.Tx, m mark) error {
-	v := append(binary.BigEndian.AppendUint64([]byte{markVersion}, m.index), m.position...)
-	return tx.Bucket(engineBucket).Put(markKey, v)
-}
-
-func getMark(tx *bbolt.Tx) (m mark, err error) {
-	b := tx.Bucket(engineBucket)
-	if b == nil {
-		return m, errors.New("no engine bucket: not a database of this program")
-	}
-	v := b.Get(markKey)
-	if len(v) < 9 || v[0] != markVersion {
-		return m, fmt.Errorf("mark %x is of no known version", v)
-	}
-	m.index = binary.BigEndian.Uint64(v[1:])
-	if len(v) > 9 {
-		m.position = append(m.position, v[9:]...)
-	}
-	return m, nil
-}

@@ -20,33 +20,34 @@ func room(commands [][]byte) int64 {
 	return n
 }
 
-// freelistRoom estimates the new pages of a transaction that writes the freelist.
-func freelistRoom(h *handle) int64 { return roomAlways }
+// freelistRoom estimates the new pages of a transaction that writes the freelist: eight bytes for
+// every page that is free, or became so since the last checkpoint.
+func (db *DB) freelistRoom(h *handle) int64 {
+	return roomAlways + (h.free+db.dirty.Load())/pageSize*8
+}
 
-// reserve sees to it that need bytes can be written behind the first size ones, growing the file in
-// steps. When the disk is full that is still fine if enough pages within the file are free.
+// reserve sees to it that need bytes can be written, the database being size bytes long: it grows the
+// file, in steps. On a full disk it is content with a fair chance, a quarter of need within what the
+// file has, so that deleting goes on as long as it can.
 func (h *handle) reserve(size, need int64) error {
 	if size+need > h.mapped-growthMax {
-		return fmt.Errorf("%w: %s has outgrown its map of %d bytes, restart", ErrFull, h.name, h.mapped)
+		return fmt.Errorf("%w: %s has outgrown its map of %d bytes, restart to map more", ErrFull, h.name, h.mapped)
 	}
 	if size+need <= h.reserved {
 		return nil
 	}
-	target := size + need + min(size/4, growthMax)
-	ok, err := extend(h.file, h.reserved, target)
-	if err != nil {
-		target = size + need
-		ok, err = extend(h.file, h.reserved, target)
+	var err error
+	for _, spare := range []int64{min(size/4, growthMax), 0} {
+		var ok bool
+		if ok, err = extend(h.file, h.reserved, size+need+spare); err == nil {
+			if ok {
+				h.reserved = size + need + spare
+			}
+			return nil // or it cannot be done here, and the write itself will tell
+		}
 	}
-	switch {
-	case err == nil && ok:
-		h.reserved = target
+	if h.free+h.reserved-size >= need/4 {
 		return nil
-	case err == nil: // not possible here: the write itself will tell
-		return nil
-	case h.free.Load() >= need:
-		return nil
-	default:
-		return full(fmt.Errorf("reserve space: %w", err))
 	}
+	return full(fmt.Errorf("reserve space: %w", err))
 }
