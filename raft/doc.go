@@ -1,0 +1,38 @@
+// Package raft agrees on commands: every node applies the same ones, in one
+// order, and what was acknowledged survives.
+//
+// A [Node] keeps raft's log in a directory and feeds a [StateMachine], which
+// it knows only as an interface. One node alone is a cluster of one voter: the
+// same log, the same recovery, no network. The way of a command:
+//
+//	Propose(command)
+//	   │  refused at once when the disk is full, the state machine stopped, nobody leads
+//	   ▼
+//	raft (leader)        batches what is waiting
+//	   │
+//	   ▼
+//	logStore.StoreLogs   raft-wal: one append, one fsync ── durable here
+//	   │
+//	   ▼                 (with more voters: the same on a majority)
+//	committed
+//	   │
+//	   ▼
+//	machine.ApplyBatch   StateMachine.Apply: one transaction for the batch, which
+//	   │                 also stores the position (index, term, configuration)
+//	   ▼
+//	Propose returns what Apply answered
+//
+// The state machine does not sync its transactions: the log is the durable
+// thing. Now and then the state machine makes a checkpoint; at every start it
+// stands at its last one, and what follows in the log is applied again, from
+// exactly the next entry, so that each command takes effect once. A snapshot
+// therefore is nothing but a checkpoint, and the log is cut only behind one.
+//
+// In Dir are the log's segments (*.wal), the list of them (wal-meta.db), the
+// vote (vote) and snapshots on their way in (received/). One process at a time
+// may use it.
+//
+// The package does not know what commands mean, opens no sockets (it is given
+// a listener and a dial function) and reads no configuration files. A node
+// that does not lead refuses commands: [ErrNoLeader].
+package raft

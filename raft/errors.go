@@ -1,0 +1,64 @@
+package raft
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	hraft "github.com/hashicorp/raft"
+)
+
+var (
+	// ErrNoLeader says that this node does not lead, or ceased to while the
+	// command was on its way. Nothing is known about the effect of the command.
+	ErrNoLeader = errors.New("raft: no leader")
+
+	// ErrFull says that the disk is full: of the log, or of the state machine.
+	// A command that was refused because of it may still take effect when there
+	// is room again, if it had reached the log. The node recovers by itself.
+	ErrFull = errors.New("raft: disk full")
+
+	// ErrStopped says that the state machine refused an entry and that nothing
+	// is applied after it: the node serves reads, until it is started again and
+	// tries once more. The cause is wrapped beside it.
+	ErrStopped = errors.New("raft: state machine stopped")
+
+	// ErrClosed says that the node is closed, or was while the command was on
+	// its way. Nothing is known about the effect of the command.
+	ErrClosed = errors.New("raft: node closed")
+
+	// ErrTooLarge says that a command exceeds Config.CommandMax.
+	ErrTooLarge = errors.New("raft: command too large")
+
+	// ErrInUse says that another process holds the directory.
+	ErrInUse = errors.New("raft: directory in use by another process")
+
+	// ErrMismatch says that the log and the state machine do not belong
+	// together: one of them was removed, replaced or restored alone.
+	ErrMismatch = errors.New("raft: log and state machine do not fit")
+)
+
+// translate turns what the guest answers to a command into ours.
+func translate(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, hraft.ErrNotLeader),
+		errors.Is(err, hraft.ErrLeadershipLost),
+		errors.Is(err, hraft.ErrLeadershipTransferInProgress),
+		errors.Is(err, hraft.ErrAbortedByRestore),
+		errors.Is(err, hraft.ErrEnqueueTimeout):
+		return fmt.Errorf("%w: %w", ErrNoLeader, err)
+	case errors.Is(err, hraft.ErrRaftShutdown):
+		return ErrClosed
+	case isNoSpace(err):
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	default:
+		return err
+	}
+}
+
+// isNoSpace tells a full disk, or a used up quota, from other failures.
+func isNoSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}

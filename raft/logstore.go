@@ -1,0 +1,256 @@
+package raft
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	hraft "github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/fs"
+	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/segment"
+
+	"skerry.dev/skerry/test/crash/point"
+)
+
+// A logStore is raft's log on this disk: a write-ahead log, one sync per
+// append, which outlives a disk that was full for a while.
+//
+// After an append that failed, the guest's log is of no more use: half of the
+// entries are in its memory, or its last segment is sealed and the next could
+// not be created. The store then opens the log a second time, cuts off what
+// the failed append may have left, and goes on with that. Reads never stop.
+type logStore struct {
+	// Immutable once raft runs.
+	dir         string
+	segmentSize int
+	log         *logger
+	full        func(error)        // told the cause when the disk is full, and nil when it is not any more
+	meta        *metadb.BoltMetaDB // the list of segments, shared by every opening
+	committed   uint64             // what GetCommitIndex answers
+
+	command atomic.Uint64 // index of the last entry that reaches the state machine
+
+	reading sync.RWMutex // guards wal; held for writing only while it is exchanged
+	wal     *wal.WAL
+
+	writing sync.Mutex // serialises appends, truncations and reopening; guards the rest
+	last    uint64     // index of the last entry that was appended successfully
+	broken  bool       // an append failed: reopen before the next
+}
+
+var (
+	_ hraft.LogStore               = (*logStore)(nil)
+	_ hraft.MonotonicLogStore      = (*logStore)(nil)
+	_ hraft.CommitTrackingLogStore = (*logStore)(nil)
+)
+
+// openLog opens the log in dir, or creates it.
+func openLog(dir string, segmentSize int, log *logger, full func(error)) (*logStore, error) {
+	s := &logStore{dir: dir, segmentSize: segmentSize, log: log, full: full, meta: &metadb.BoltMetaDB{}}
+	w, err := s.open()
+	if err != nil {
+		_ = s.meta.Close()
+		return nil, fmt.Errorf("open log in %s: %w", dir, err)
+	}
+	s.wal = w
+	if s.last, err = w.LastIndex(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open log in %s: %w", dir, err), s.close())
+	}
+	return s, nil
+}
+
+// open opens the guest's log, beside one that is open already. The guest syncs
+// the name of a segment only at its first append and not when it finds the
+// segment after a crash; so it is done here, before anything relies on it.
+func (s *logStore) open() (*wal.WAL, error) {
+	w, err := wal.Open(s.dir,
+		wal.WithMetaStore(s.meta),
+		wal.WithSegmentFiler(segment.NewFiler(s.dir, segments{fs.New()})),
+		wal.WithSegmentSize(s.segmentSize),
+		wal.WithLogger(s.log))
+	if err != nil {
+		return nil, err
+	}
+	if err := syncDir(s.dir); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return w, nil
+}
+
+// reopenLocked replaces a log that failed, if there is room for it to go on.
+func (s *logStore) reopenLocked() error {
+	if err := room(s.dir, int64(s.segmentSize)); err != nil {
+		return err
+	}
+	w, err := s.open()
+	if err != nil {
+		return fmt.Errorf("reopen log: %w", err)
+	}
+	// Entries of the failed append that did reach the disk were never
+	// acknowledged, and raft gives their indexes to others.
+	last, err := w.LastIndex()
+	if err == nil && last > s.last {
+		err = w.DeleteRange(s.last+1, last)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("reopen log: %w", err), w.Close())
+	}
+	s.reading.Lock() // until the last read of the old one is done
+	old := s.wal
+	s.wal = w
+	s.reading.Unlock()
+	s.broken = false
+	return old.Close()
+}
+
+// recover makes a broken log whole, and says so.
+func (s *logStore) recover() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.recoverLocked()
+}
+
+func (s *logStore) recoverLocked() error {
+	if !s.broken {
+		return nil
+	}
+	if err := s.reopenLocked(); err != nil {
+		if isNoSpace(err) {
+			s.full(err)
+		}
+		return err
+	}
+	s.full(nil)
+	return nil
+}
+
+// StoreLogs implements hraft.LogStore. The entries are durable when it returns
+// nil, and not in the log when it returns an error.
+func (s *logStore) StoreLogs(entries []*hraft.Log) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if err := s.recoverLocked(); err != nil {
+		return err
+	}
+	err := s.wal.StoreLogs(entries)
+	if err != nil {
+		// Once more with a fresh log: the disk may have been full only for the
+		// moment in which the next segment was wanted.
+		s.broken = true
+		if rerr := s.recoverLocked(); rerr != nil {
+			return fmt.Errorf("append to log: %w", errors.Join(err, rerr))
+		}
+		if err := s.wal.StoreLogs(entries); err != nil {
+			s.broken = true
+			return fmt.Errorf("append to log: %w", err)
+		}
+	}
+	point.At("raft.appended")
+	s.last = entries[len(entries)-1].Index
+	for i := len(entries) - 1; i >= 0; i-- {
+		if reachesMachine(entries[i].Type) {
+			s.command.Store(entries[i].Index)
+			break
+		}
+	}
+	return nil
+}
+
+// StoreLog implements hraft.LogStore.
+func (s *logStore) StoreLog(entry *hraft.Log) error { return s.StoreLogs([]*hraft.Log{entry}) }
+
+// DeleteRange implements hraft.LogStore. A prefix goes only after a checkpoint
+// made it superfluous: a crash before leaves a longer log, which does no harm.
+func (s *logStore) DeleteRange(first, last uint64) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if err := s.recoverLocked(); err != nil {
+		return err
+	}
+	point.At("raft.before-truncate")
+	if err := s.wal.DeleteRange(first, last); err != nil {
+		s.broken = true
+		return fmt.Errorf("cut log: %w", err)
+	}
+	point.At("raft.truncated")
+	var err error
+	if s.last, err = s.wal.LastIndex(); err != nil {
+		return fmt.Errorf("cut log: %w", err)
+	}
+	return s.findCommand(1)
+}
+
+// findCommand looks, from the end back to index from, for the last entry that
+// reaches the state machine.
+func (s *logStore) findCommand(from uint64) error {
+	first, err := s.FirstIndex()
+	if err != nil {
+		return err
+	}
+	i, err := s.LastIndex()
+	if err != nil {
+		return err
+	}
+	var e hraft.Log
+	for ; i > 0 && i >= max(from, first); i-- {
+		if err := s.GetLog(i, &e); err != nil {
+			return fmt.Errorf("read entry %d: %w", i, err)
+		}
+		if reachesMachine(e.Type) {
+			s.command.Store(i)
+			return nil
+		}
+	}
+	s.command.Store(0)
+	return nil
+}
+
+// reachesMachine tells the entries raft hands on from those it keeps.
+func reachesMachine(t hraft.LogType) bool {
+	return t == hraft.LogCommand || t == hraft.LogConfiguration
+}
+
+// FirstIndex implements hraft.LogStore.
+func (s *logStore) FirstIndex() (uint64, error) {
+	s.reading.RLock()
+	defer s.reading.RUnlock()
+	return s.wal.FirstIndex()
+}
+
+// LastIndex implements hraft.LogStore.
+func (s *logStore) LastIndex() (uint64, error) {
+	s.reading.RLock()
+	defer s.reading.RUnlock()
+	return s.wal.LastIndex()
+}
+
+// GetLog implements hraft.LogStore.
+func (s *logStore) GetLog(index uint64, entry *hraft.Log) error {
+	s.reading.RLock()
+	defer s.reading.RUnlock()
+	err := s.wal.GetLog(index, entry)
+	if errors.Is(err, wal.ErrNotFound) {
+		return hraft.ErrLogNotFound
+	}
+	return err
+}
+
+// IsMonotonic implements hraft.MonotonicLogStore: no gaps.
+func (s *logStore) IsMonotonic() bool { return true }
+
+// GetCommitIndex implements hraft.CommitTrackingLogStore.
+func (s *logStore) GetCommitIndex() (uint64, error) { return s.committed, nil }
+
+// StageCommitIndex implements hraft.CommitTrackingLogStore. Nothing is kept:
+// what is committed at start follows from who votes.
+func (s *logStore) StageCommitIndex(uint64) error { return nil }
+
+func (s *logStore) close() error {
+	return errors.Join(s.wal.Close(), s.meta.Close())
+}
