@@ -1,6 +1,8 @@
 package blobstore_test
 
 import (
+	"io"
+	"log/slog"
 	"testing"
 
 	"skerry.dev/skerry/blobstore"
@@ -32,3 +34,5 @@ func TestConformance(t *testing.T) {
 		}
 	})
 }
+
+func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -126,50 +124,4 @@ func compare(sum []byte, b blobName) error {
 // the medium, or of its own checksums.
 func damaged(err error) bool {
 	return errors.Is(err, unix.EIO) || errors.Is(err, unix.EUCLEAN) || errors.Is(err, unix.EBADMSG)
-}
-
-// quarantine moves b aside if its name still means the file f.
-func (s *Store) quarantine(f *os.File, b blobName) (moved bool, err error) {
-	l := s.pins.lock(b)
-	defer l.mu.Unlock()
-	now, err := s.stat(b.path())
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	var read unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &read); err != nil {
-		return false, &os.PathError{Op: "stat", Path: f.Name(), Err: err}
-	}
-	if now.Dev != read.Dev || now.Ino != read.Ino {
-		return false, nil
-	}
-	return true, s.quarantineLocked(b, time.Now())
-}
-
-// Quarantined lists what Verify put aside, oldest first. One digest may appear
-// more than once. Info.Time is when it was put aside.
-func (s *Store) Quarantined() ([]Info, error) {
-	names, err := s.names(quarantineDir)
-	if err != nil {
-		return nil, fmt.Errorf("list quarantine: %w", err)
-	}
-	var infos []Info
-	for _, name := range names {
-		d, at, ok := parseQuarantined(name)
-		if !ok {
-			continue
-		}
-		st, err := s.stat(quarantineDir + "/" + name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("list quarantine: %w", err)
-		}
-		infos = append(infos, Info{Digest: d, Size: st.Size, Time: at})
-	}
-	return infos, nil
 }
