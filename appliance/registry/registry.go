@@ -1,0 +1,276 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"skerry.dev/skerry/blobstore"
+	"skerry.dev/skerry/meta"
+)
+
+// Limits. None of them can be configured but the first.
+const (
+	manifestBytesMax = 4 << 20 // what the spec says clients and registries should expect
+	tagsMax          = 46      // of one push: as many as fit a request line of 8 KiB
+	pageDefault      = 100     // repositories of a catalog page
+	pageMax          = 1000    // entries of any page
+	pageBytesMax     = 4 << 20 // of a page of referrers, which clients read like a manifest
+)
+
+// An Action is what a caller wants to do.
+type Action string
+
+// The actions of the distribution token specification, and the catalog.
+const (
+	Pull    Action = "pull"
+	Push    Action = "push"
+	Delete  Action = "delete"
+	Catalog Action = "catalog" // list all repositories; Repo is ""
+)
+
+// An Access is one thing asked for.
+type Access struct {
+	Repo   meta.RepoName
+	Action Action
+}
+
+// An Authorizer decides. It is called before anything is looked up, possibly
+// several times in one request, concurrently in several.
+type Authorizer interface {
+	// Authorize says who the caller is, if it may do everything in access. With
+	// none it only says who the caller is, and whether the registry is open to
+	// it at all: GET /v2/.
+	//
+	// The error is [ErrUnauthorized], as a [*ChallengeError] where there is one,
+	// or [ErrDenied], or one of its own, which becomes a 500. On success headers
+	// may be set on w; with an error w is left alone.
+	Authorize(w http.ResponseWriter, r *http.Request, access ...Access) (actor string, err error)
+}
+
+// anonymous is the actor when there is no Authorizer.
+const anonymous = "anonymous"
+
+// Config says what a registry serves.
+type Config struct {
+	Meta  *meta.Store
+	Blobs *blobstore.Store
+	// Auth decides who may do what; nil lets everybody do everything.
+	Auth Authorizer
+	// Log gets what an operator would act on; nil discards it.
+	Log *slog.Logger
+	// ReadOnly refuses every write and delete with 405 while it returns true; nil is false.
+	ReadOnly func() bool
+	// WriteState refuses every write, but no delete, while it returns an error, and
+	// the error says with what: [blobstore.ErrFull] is 507. Nil means writes are fine.
+	WriteState func() error
+	// Secret is distribution's HTTP.Secret, the same on every node. Not empty.
+	Secret string
+	// ManifestBytesMax bounds a manifest. 0 means 4 MiB, which is also the most.
+	ManifestBytesMax int64
+}
+
+// front answers /v2/. It is immutable.
+type front struct {
+	*namespace
+	auth        Authorizer
+	readOnly    func() bool
+	writeState  func() error
+	manifestMax int64
+	app         http.Handler // distribution's
+}
+
+// Handler returns the handler for /v2/ and all below it. It holds nothing that
+// needs closing.
+func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
+	if cfg.Meta == nil || cfg.Blobs == nil || cfg.Secret == "" {
+		return nil, errors.New("registry: Meta, Blobs and Secret are needed")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.ManifestBytesMax == 0 {
+		cfg.ManifestBytesMax = manifestBytesMax
+	}
+	if cfg.ManifestBytesMax < 0 || cfg.ManifestBytesMax > manifestBytesMax {
+		return nil, fmt.Errorf("registry: ManifestBytesMax is %d, must be 1 to %d", cfg.ManifestBytesMax, manifestBytesMax)
+	}
+	h := &front{
+		namespace:   &namespace{meta: cfg.Meta, blobs: cfg.Blobs, log: cfg.Log},
+		auth:        cfg.Auth,
+		readOnly:    cfg.ReadOnly,
+		writeState:  cfg.WriteState,
+		manifestMax: cfg.ManifestBytesMax,
+	}
+	var err error
+	if h.app, err = newApp(ctx, h.namespace, cfg.Secret); err != nil {
+		return nil, fmt.Errorf("registry: %w", err)
+	}
+	return h, nil
+}
+
+// Header values that never change. A server only reads them, and so must we.
+// Keys are canonical, so that headers can be set without looking at them.
+//
+//nolint:gochecknoglobals // constants, but for Go
+var (
+	valueVersion = []string{"registry/2.0"}
+	valueJSON    = []string{"application/json"}
+	valueIndex   = []string{"application/vnd.oci.image.index.v1+json"}
+	valueStream  = []string{"application/octet-stream"}
+	valueBytes   = []string{"bytes"}
+	valueNoSniff = []string{"nosniff"}
+	valueZero    = []string{"0"}
+	valueTwo     = []string{"2"}
+)
+
+const (
+	headVersion = "Docker-Distribution-Api-Version"
+	headDigest  = "Docker-Content-Digest"
+	headUUID    = "Docker-Upload-Uuid"
+	headNoSniff = "X-Content-Type-Options"
+)
+
+// ServeHTTP sends a request to its method and turns an error into an answer.
+func (h *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	t, err := parsePath(r.URL)
+	if err == nil && t.kind == kindUnknown {
+		h.app.ServeHTTP(w, r) // without a grant: whatever it makes of it, it may do nothing
+		return
+	}
+	head := w.Header()
+	head[headVersion] = valueVersion
+	head[headNoSniff] = valueNoSniff // content is what its pusher says, on an origin that also has a console
+	if err == nil {
+		err = h.serve(w, r, t)
+	}
+	if err != nil {
+		h.fail(w, r, t, err)
+	}
+}
+
+// serve is the whole surface in one table.
+func (h *front) serve(w http.ResponseWriter, r *http.Request, t target) error {
+	read := r.Method == http.MethodGet || r.Method == http.MethodHead
+	switch {
+	case t.kind == kindManifest && read:
+		return h.getManifest(w, r, t)
+	case t.kind == kindManifest && r.Method == http.MethodPut:
+		return h.putManifest(w, r, t)
+	case t.kind == kindManifest && r.Method == http.MethodDelete:
+		return h.deleteManifest(w, r, t)
+	case t.kind == kindBlob && r.Method == http.MethodGet:
+		return h.getBlob(w, r, t)
+	case t.kind == kindBlob && r.Method == http.MethodHead:
+		return h.headBlob(w, r, t)
+	case t.kind == kindUploads && r.Method == http.MethodPost:
+		return h.postUpload(w, r, t)
+	case t.kind == kindUpload && r.Method == http.MethodPatch:
+		return h.patchUpload(w, r, t)
+	case t.kind == kindUpload && r.Method == http.MethodPut:
+		return h.putUpload(w, r, t)
+	case t.kind == kindUpload && r.Method == http.MethodDelete:
+		return h.deleteUpload(w, r, t)
+	case t.kind == kindUpload && read:
+		return h.getUpload(w, r, t)
+	case t.kind == kindReferrers && read:
+		return h.getReferrers(w, r, t)
+	case t.kind == kindTags && read:
+		return h.getTags(w, r, t)
+	case t.kind == kindCatalog && read:
+		return h.getCatalog(w, r)
+	case t.kind == kindBase && read:
+		return h.getBase(w, r)
+	}
+	return h.serveRest(w, r, t)
+}
+
+// serveRest leaves to distribution what the front does not take: DELETE of a
+// blob, which it does well, and methods that a route does not have, for which it
+// answers 405 and what is allowed.
+func (h *front) serveRest(w http.ResponseWriter, r *http.Request, t target) error {
+	if t.kind == kindReferrers { // distribution has no such route and would say 404
+		w.Header()["Allow"] = []string{"GET, HEAD"}
+		return &fault{status: http.StatusMethodNotAllowed, code: codeUnsupported, message: "referrers are read, not written"}
+	}
+	g := grant{}
+	var err error
+	switch {
+	case t.kind == kindBlob && r.Method == http.MethodDelete:
+		g.write = true
+		g.actor, err = h.allowDelete(w, r, t.repo)
+	case t.repo != "":
+		g.actor, err = h.allow(w, r, Access{t.repo, Pull})
+	}
+	if err != nil {
+		return err
+	}
+	delete(w.Header(), headVersion) // App adds its own
+	h.app.ServeHTTP(w, r.WithContext(withGrant(r.Context(), g)))
+	return nil
+}
+
+// getBase is how clients ask whether this is a registry, and who they are.
+func (h *front) getBase(w http.ResponseWriter, r *http.Request) error {
+	if _, err := h.allow(w, r); err != nil {
+		return err
+	}
+	head := w.Header()
+	head["Content-Type"] = valueJSON
+	head["Content-Length"] = valueTwo
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	_, _ = w.Write([]byte("{}"))
+	return nil
+}
+
+// allow asks for everything in access at once.
+func (h *front) allow(w http.ResponseWriter, r *http.Request, access ...Access) (actor string, err error) {
+	if h.auth == nil {
+		return anonymous, nil
+	}
+	return h.auth.Authorize(w, r, access...)
+}
+
+// allowPush asks for what clients ask their tokens for when they push.
+func (h *front) allowPush(w http.ResponseWriter, r *http.Request, repo meta.RepoName) (actor string, err error) {
+	actor, err = h.allow(w, r, Access{repo, Pull}, Access{repo, Push})
+	if err != nil {
+		return "", err
+	}
+	return actor, h.writable()
+}
+
+// writable refuses a write that the registry's state forbids.
+func (h *front) writable() error {
+	if err := h.changeable(); err != nil {
+		return err
+	}
+	if h.writeState == nil {
+		return nil
+	}
+	return h.writeState()
+}
+
+// changeable refuses any change while the registry is read-only.
+func (h *front) changeable() error {
+	if h.readOnly == nil || !h.readOnly() {
+		return nil
+	}
+	return &fault{
+		status: http.StatusMethodNotAllowed, code: codeUnsupported,
+		message: "the registry is read-only: pulling works, pushing and deleting do not, until an administrator ends it",
+	}
+}
+
+// allowDelete leaves writeState alone: on a full disk deleting is the way out.
+func (h *front) allowDelete(w http.ResponseWriter, r *http.Request, repo meta.RepoName) (actor string, err error) {
+	actor, err = h.allow(w, r, Access{repo, Delete})
+	if err != nil {
+		return "", err
+	}
+	return actor, h.changeable()
+}

@@ -1,0 +1,200 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"skerry.dev/skerry/blobstore"
+	"skerry.dev/skerry/meta"
+)
+
+// linkTimeout bounds how long a committed blob waits to be known.
+const linkTimeout = 30 * time.Second
+
+// A namespace is all repositories. It is immutable and implements
+// distribution.Namespace (services.go).
+type namespace struct {
+	meta  *meta.Store
+	blobs *blobstore.Store
+	log   *slog.Logger
+}
+
+// A repository is one repository as seen by one actor, who was allowed what it is
+// used for. Front and App both do here whatever they do; errors are those of meta
+// and blobstore, and faults where only this package knows.
+type repository struct {
+	*namespace
+	name  meta.RepoName
+	actor string
+}
+
+func (n *namespace) repository(name meta.RepoName, actor string) repository {
+	return repository{namespace: n, name: name, actor: actor}
+}
+
+// A push is a manifest on its way in. Its digest was computed from the payload.
+type push struct {
+	digest    digest.Digest
+	mediaType string
+	payload   []byte
+	tags      []meta.Tag
+}
+
+// push stores the manifest and sets its tags, in one agreed command, which checks
+// that everything referenced is linked. It returns what the payload says.
+func (r repository) push(ctx context.Context, p push) (Manifest, error) {
+	m, err := ParseManifest(p.mediaType, p.payload)
+	if err != nil {
+		return m, err
+	}
+	c := meta.PutManifest{
+		Repo: r.name, Digest: p.digest, MediaType: m.MediaType, Payload: p.payload, Tags: p.tags, Actor: r.actor,
+		Blobs: m.Blobs, Manifests: m.Manifests,
+		Subject: m.Subject, ArtifactType: m.ArtifactType, Annotations: m.Annotations,
+	}
+	if err := r.sort(m, &c); err != nil {
+		return m, err
+	}
+	if err := r.meta.PutManifest(ctx, c); err != nil {
+		return m, fmt.Errorf("put manifest %s@%s: %w", r.name, p.digest, err)
+	}
+	r.log.InfoContext(ctx, "manifest pushed", "repo", r.name, "digest", p.digest, "tags", p.tags, "actor", r.actor)
+	return m, nil
+}
+
+// sort decides about references whose descriptor does not tell what they are: by
+// what the repository holds. Meta checks again when it applies the command; a blob
+// that is unlinked in between makes the push fail, never the reference dangle.
+func (r repository) sort(m Manifest, c *meta.PutManifest) error {
+	for _, d := range m.Foreign {
+		linked, err := held(r.meta.Blob(r.name, d))
+		if err != nil {
+			return err
+		}
+		if linked { // somebody pushed it all the same: keep it as long as the manifest
+			c.Blobs = append(c.Blobs, d)
+		}
+	}
+	for _, e := range m.Either {
+		linked, err := held(r.meta.Blob(r.name, e.Digest))
+		if err != nil {
+			return err
+		}
+		if linked {
+			c.Blobs = append(c.Blobs, e.Digest)
+			continue
+		}
+		_, _, err = r.meta.StatManifest(r.name, e.Digest)
+		known, err := held(meta.Blob{}, err)
+		if err != nil {
+			return err
+		}
+		if known || e.Sparse {
+			c.Manifests = append(c.Manifests, e.Digest)
+		} else {
+			c.Blobs = append(c.Blobs, e.Digest) // which reports it missing
+		}
+	}
+	return nil
+}
+
+// held turns "not found" into false.
+func held(_ meta.Blob, err error) (bool, error) {
+	if errors.Is(err, meta.ErrNotFound) || errors.Is(err, meta.ErrRepositoryUnknown) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// deleteManifest takes the manifest away, and every tag on it.
+func (r repository) deleteManifest(ctx context.Context, d digest.Digest) error {
+	if err := r.meta.DeleteManifest(ctx, r.name, d, r.actor); err != nil {
+		return fmt.Errorf("delete manifest %s@%s: %w", r.name, d, err)
+	}
+	r.log.InfoContext(ctx, "manifest deleted", "repo", r.name, "digest", d, "actor", r.actor)
+	return nil
+}
+
+// deleteTag takes the tag away; the manifest stays.
+func (r repository) deleteTag(ctx context.Context, tag meta.Tag) error {
+	if err := r.meta.DeleteTag(ctx, r.name, tag, r.actor); err != nil {
+		return fmt.Errorf("delete tag %s:%s: %w", r.name, tag, err)
+	}
+	r.log.InfoContext(ctx, "tag deleted", "repo", r.name, "tag", tag, "actor", r.actor)
+	return nil
+}
+
+// deleteBlob takes the blob out of this repository; others that link it keep it.
+func (r repository) deleteBlob(ctx context.Context, d digest.Digest) error {
+	if err := r.meta.UnlinkBlob(ctx, r.name, d, r.actor); err != nil {
+		return fmt.Errorf("delete blob %s@%s: %w", r.name, d, err)
+	}
+	r.log.InfoContext(ctx, "blob deleted", "repo", r.name, "digest", d, "actor", r.actor)
+	return nil
+}
+
+// open returns the bytes of a blob that this repository links, and how many there
+// must be. Bytes that are not there are a fault of ours (I6), not a 404: the
+// metadata promised them. The caller closes the file.
+func (r repository) open(d digest.Digest) (*os.File, meta.Blob, error) {
+	b, err := r.meta.Blob(r.name, d)
+	if err != nil {
+		return nil, b, err
+	}
+	f, err := r.blobs.Open(d)
+	if errors.Is(err, blobstore.ErrNotFound) {
+		err = bytesMissing(d, err)
+	}
+	return f, b, err
+}
+
+// mount links d from another repository that links it; the caller may pull that
+// one. Without the bytes, or the link, there is nothing to mount: false.
+func (r repository) mount(ctx context.Context, from meta.RepoName, d digest.Digest) (bool, error) {
+	pin, err := r.blobs.Pin(d) // nothing may collect d between its check and its link
+	if errors.Is(err, blobstore.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("mount blob %s: %w", d, err)
+	}
+	defer pin.Release()
+	b, err := r.meta.MountBlob(ctx, r.name, from, d, r.actor)
+	mounted, err := held(b, err)
+	if err != nil {
+		return false, fmt.Errorf("mount blob %s from %s: %w", d, from, err)
+	}
+	if mounted {
+		r.log.DebugContext(ctx, "blob mounted", "repo", r.name, "digest", d, "from", from, "actor", r.actor)
+	}
+	return mounted, nil
+}
+
+// commit publishes u as d and makes it known. On [blobstore.ErrDigest] u is still
+// held, and the caller's to cancel.
+func (r repository) commit(ctx context.Context, u *blobstore.Upload, d digest.Digest) error {
+	size := u.Size()
+	pin, err := u.Commit(d)
+	if err != nil {
+		return err
+	}
+	defer pin.Release()
+	// A crash here leaves bytes that no metadata knows: the client got no answer and
+	// pushes again, and the next sweep of the directory removes them if it does not.
+	//
+	// A client that hung up after its last byte gets its blob all the same: it, or
+	// another, will ask for it when it comes back.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), linkTimeout)
+	defer cancel()
+	if err := r.meta.LinkBlob(ctx, r.name, d, size, r.actor); err != nil {
+		return fmt.Errorf("link blob %s@%s: %w", r.name, d, err)
+	}
+	r.log.DebugContext(ctx, "blob pushed", "repo", r.name, "digest", d, "bytes", size, "actor", r.actor)
+	return nil
+}
