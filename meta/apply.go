@@ -81,14 +81,48 @@ func (c *change) dispatch(t commandType, body []byte) (reply any, err error) {
 	switch t {
 	case typeLinkBlob:
 		return run(c, body, c.linkBlob)
+	case typeMountBlob:
+		return run(c, body, c.mountBlob)
+	case typeUnlinkBlob:
+		return run(c, body, c.unlinkBlob)
 	case typePutManifest:
 		return run(c, body, c.putManifest)
+	case typeDeleteTag:
+		return run(c, body, c.deleteTag)
+	case typeDeleteManifest:
+		return run(c, body, c.deleteManifest)
+	case typeUndelete:
+		return run(c, body, c.undeleteManifest)
+	case typeUndeleteTag:
+		return run(c, body, c.undeleteTag)
+	case typeSetTagRules:
+		return run(c, body, c.setTagRules)
 	case typePutAccount:
 		return run(c, body, c.putAccount)
 	case typeDeleteAccount:
 		return run(c, body, c.deleteAccount)
+	case typePutResource:
+		return run(c, body, c.putResource)
+	case typeDeleteResource:
+		return run(c, body, c.deleteResource)
 	case typeInitSecret:
 		return run(c, body, c.initSecret)
+	case typeGCBegin:
+		return run(c, body, c.gcBegin)
+	case typeRenewLeases:
+		return run(c, body, c.renewLeases)
+	case typeCondemn:
+		return run(c, body, c.condemn)
+	case typeGCEnd:
+		return run(c, body, c.gcEnd)
+	case typeExpire:
+		return run(c, body, c.expire)
+	case typeSwept:
+		return run(c, body, c.swept)
+	case typePruneTag:
+		return run(c, body, c.pruneTag)
+	case typePruneManifests:
+		return run(c, body, c.pruneManifests)
 	}
 	return nil, errCommand
 }

@@ -106,6 +106,14 @@ func (c *change) lastGeneration(r repoID, t Tag) int64 {
 	return 0
 }
 
+// lastEvent returns the newest event of a tag that has one.
+func (c *change) lastEvent(r repoID, t Tag) (rec eventRecord, err error) {
+	for _, v := range history(c.tx, r, t) {
+		return rec, decode(v, &rec)
+	}
+	return rec, fmt.Errorf("tag %s has no history: %w", t, ErrCorrupt)
+}
+
 // addEvent writes an event and drops those that are too old to be remembered.
 func (c *change) addEvent(r repoID, t Tag, generation int64, rec eventRecord) error {
 	events := bucket(c.tx, bucketHistory)

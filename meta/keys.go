@@ -19,7 +19,8 @@ const (
 	bucketBlobs      bucketName = "b"     // id → blobRecord
 	bucketLinks      bucketName = "l"     // id, repository id → nothing
 	bucketManifests  bucketName = "m"     // repository id, id → manifestRecord
-	bucketContents   bucketName = "mc"    // id → packed digest, payload
+	bucketContents   bucketName = "mc"    // id → payload of the manifest
+	bucketOrphans    bucketName = "mo"    // id of a content that a repository let go of → its packed digest
 	bucketTags       bucketName = "t"     // repository id, tag → tagRecord
 	bucketHistory    bucketName = "th"    // repository id, tag, 0, ^generation → eventRecord
 	bucketTagged     bucketName = "tm"    // repository id, id, tag → nothing
@@ -40,7 +41,7 @@ const (
 func buckets() []bucketName {
 	return []bucketName{
 		bucketSystem, bucketNames, bucketListed, bucketRepos, bucketDigests, bucketBlobs, bucketLinks,
-		bucketManifests, bucketContents, bucketTags, bucketHistory, bucketTagged, bucketDropped,
+		bucketManifests, bucketContents, bucketOrphans, bucketTags, bucketHistory, bucketTagged, bucketDropped,
 		bucketReferrers, bucketChildren, bucketGraves, bucketRules, bucketAccounts, bucketSecrets,
 		bucketResources, bucketBarrier, bucketTrash,
 	}

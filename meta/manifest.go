@@ -25,7 +25,9 @@ type Manifest struct {
 
 // A manifestRecord is a manifest in a repository. Its payload rests once, in mc.
 type manifestRecord struct {
-	refs         []id // blobs, ascending, each once
+	refs         []id   // blobs, ascending, each once
+	packed       []byte // its own digest
+	size         int64  // of the payload
 	mediaType    string
 	artifactType string
 	subject      []byte // packed, empty without
@@ -38,13 +40,15 @@ type manifestRecord struct {
 // References come first, as growing differences: the collector reads those of
 // every manifest there is, and nothing else.
 func (r manifestRecord) pack() []byte {
-	p := packer{make([]byte, 0, 64+4*len(r.refs)+len(r.actor)+packedMax*len(r.children))}
+	p := packer{make([]byte, 0, 128+4*len(r.refs)+len(r.actor)+packedMax*len(r.children))}
 	p.uint(uint64(len(r.refs)))
 	last := id(0)
 	for _, i := range r.refs {
 		p.uint(uint64(i - last))
 		last = i
 	}
+	p.raw(r.packed)
+	p.uint(uint64(r.size))
 	code := mediaTypeCode(r.mediaType)
 	if p.uint(code); code == 0 {
 		p.string(r.mediaType)
@@ -70,6 +74,7 @@ func unpackManifestHead(v []byte) (r manifestRecord, u unpacker, err error) {
 	for n := u.count(1); n > 0; n-- {
 		u.uint()
 	}
+	r.packed, r.size = u.digest(), int64(u.uint())
 	if code := u.uint(); code == 0 {
 		r.mediaType = u.string()
 	} else if r.mediaType = mediaTypeOf(code); r.mediaType == "" {
@@ -139,16 +144,14 @@ func getManifest(tx *bbolt.Tx, r repoID, i id) []byte {
 	return bucket(tx, bucketManifests).Get(appendID(appendRepo(buf[:0], r), i))
 }
 
-// getContent returns the packed digest and the payload of a manifest; both stay
-// the transaction's.
-func getContent(tx *bbolt.Tx, i id) (packed, payload []byte, err error) {
+// getContent returns a manifest's payload; it stays the transaction's.
+func getContent(tx *bbolt.Tx, i id, size int64) ([]byte, error) {
 	var buf [8]byte
 	v := bucket(tx, bucketContents).Get(appendID(buf[:0], i))
-	n := packedLen(v)
-	if n == 0 {
-		return nil, nil, fmt.Errorf("content %d: %w", i, ErrCorrupt)
+	if v == nil || int64(len(v)) != size {
+		return nil, fmt.Errorf("content %d is %d bytes, want %d: %w", i, len(v), size, ErrCorrupt)
 	}
-	return v[:n], v[n:], nil
+	return v, nil
 }
 
 // readManifest puts a manifest together: v is its record.
@@ -157,18 +160,18 @@ func readManifest(tx *bbolt.Tx, i id, v []byte, withPayload bool) (m Manifest, s
 	if err != nil {
 		return m, 0, err
 	}
-	packed, payload, err := getContent(tx, i)
-	if err != nil {
-		return m, 0, err
-	}
 	m = Manifest{
-		Digest: unpackDigest(packed), MediaType: rec.mediaType, ArtifactType: rec.artifactType,
+		Digest: unpackDigest(rec.packed), MediaType: rec.mediaType, ArtifactType: rec.artifactType,
 		Subject: unpackDigest(rec.subject), Pushed: time.UnixMilli(rec.pushed), Actor: rec.actor,
 	}
 	if withPayload {
+		payload, err := getContent(tx, i, rec.size)
+		if err != nil {
+			return m, 0, err
+		}
 		m.Payload = append([]byte{}, payload...)
 	}
-	return m, int64(len(payload)), nil
+	return m, rec.size, nil
 }
 
 // Manifest returns a manifest by its digest. [ErrNotFound], [ErrRepositoryUnknown].
@@ -206,7 +209,7 @@ func (db *DB) manifest(repo RepoName, d digest.Digest, withPayload bool) (m Mani
 // insertManifest makes repository r hold manifest i: everything that follows
 // from a manifest but its tags. referrer is its entry among its subject's
 // referrers.
-func (c *change) insertManifest(r repoID, i id, packed []byte, rec manifestRecord, referrer []byte) error {
+func (c *change) insertManifest(r repoID, i id, rec manifestRecord, referrer []byte) error {
 	manifests := appending(c.tx, bucketManifests)
 	if !hasPrefix(manifests, keyRepo(r)) {
 		if err := c.list(r); err != nil {
@@ -217,18 +220,18 @@ func (c *change) insertManifest(r repoID, i id, packed []byte, rec manifestRecor
 		return err
 	}
 	c.state.Manifests++
-	if err := c.setChildState(r, packed, childPresent); err != nil {
+	if err := c.setChildState(r, rec.packed, childPresent); err != nil {
 		return err
 	}
-	return c.index(r, i, packed, rec, referrer)
+	return c.index(r, i, rec, referrer)
 }
 
 // removeManifest undoes insertManifest. Tags must be gone before.
-func (c *change) removeManifest(r repoID, i id, packed []byte, rec manifestRecord) error {
-	if err := c.unindex(r, i, packed, rec); err != nil {
+func (c *change) removeManifest(r repoID, i id, rec manifestRecord) error {
+	if err := c.unindex(r, i, rec); err != nil {
 		return err
 	}
-	if err := c.setChildState(r, packed, childSparse); err != nil {
+	if err := c.setChildState(r, rec.packed, childSparse); err != nil {
 		return err
 	}
 	manifests := bucket(c.tx, bucketManifests)
@@ -243,7 +246,7 @@ func (c *change) removeManifest(r repoID, i id, packed []byte, rec manifestRecor
 }
 
 // index enters a manifest where its subject and its children are looked up.
-func (c *change) index(r repoID, i id, packed []byte, rec manifestRecord, referrer []byte) error {
+func (c *change) index(r repoID, i id, rec manifestRecord, referrer []byte) error {
 	children := bucket(c.tx, bucketChildren)
 	for _, child := range rec.children {
 		state := childSparse
@@ -257,11 +260,11 @@ func (c *change) index(r repoID, i id, packed []byte, rec manifestRecord, referr
 	if len(rec.subject) == 0 {
 		return nil
 	}
-	return putNew(bucket(c.tx, bucketReferrers), keyReferrer(r, rec.subject, packed), referrer)
+	return putNew(bucket(c.tx, bucketReferrers), keyReferrer(r, rec.subject, rec.packed), referrer)
 }
 
 // unindex undoes index.
-func (c *change) unindex(r repoID, i id, packed []byte, rec manifestRecord) error {
+func (c *change) unindex(r repoID, i id, rec manifestRecord) error {
 	children := bucket(c.tx, bucketChildren)
 	for _, child := range rec.children {
 		if err := children.Delete(keyChild(r, child, i)); err != nil {
@@ -271,7 +274,7 @@ func (c *change) unindex(r repoID, i id, packed []byte, rec manifestRecord) erro
 	if len(rec.subject) == 0 {
 		return nil
 	}
-	return bucket(c.tx, bucketReferrers).Delete(keyReferrer(r, rec.subject, packed))
+	return bucket(c.tx, bucketReferrers).Delete(keyReferrer(r, rec.subject, rec.packed))
 }
 
 // What ch says of an index's child: the repository holds it, or the index is

@@ -166,14 +166,14 @@ func (c *change) storeContent(packed, payload []byte) (i id, err error) {
 	if err := c.newID(kindManifest, packed, &i); err != nil {
 		return 0, err
 	}
-	return i, appending(c.tx, bucketContents).Put(keyID(i), slices.Concat(packed, payload))
+	return i, appending(c.tx, bucketContents).Put(keyID(i), payload)
 }
 
 // storeManifest inserts the manifest, or says of the one that is there that it
 // was pushed again.
 func (c *change) storeManifest(r repoID, i id, cmd putManifest, refs []id) error {
 	rec := manifestRecord{
-		refs: refs, mediaType: cmd.MediaType, artifactType: cmd.ArtifactType, subject: cmd.Subject,
+		refs: refs, packed: cmd.Digest, size: int64(len(cmd.Payload)), mediaType: cmd.MediaType, artifactType: cmd.ArtifactType, subject: cmd.Subject,
 		pushed: c.now, put: c.now, actor: cmd.Actor, children: cmd.Manifests,
 	}
 	referrer := encode(referrerRecord{
@@ -182,7 +182,7 @@ func (c *change) storeManifest(r repoID, i id, cmd putManifest, refs []id) error
 	})
 	v := getManifest(c.tx, r, i)
 	if v == nil {
-		if err := c.insertManifest(r, i, cmd.Digest, rec, referrer); err != nil {
+		if err := c.insertManifest(r, i, rec, referrer); err != nil {
 			return err
 		}
 		return bucket(c.tx, bucketGraves).Delete(keyRepoID(r, i)) // pushed again, nothing is left to undelete
@@ -193,19 +193,19 @@ func (c *change) storeManifest(r repoID, i id, cmd putManifest, refs []id) error
 	}
 	rec.pushed, rec.actor = old.pushed, old.actor
 	// The same bytes say the same, but a later version may read more out of them.
-	if err := c.unindexChanged(r, i, cmd.Digest, old, rec); err != nil {
+	if err := c.unindexChanged(r, i, old, rec); err != nil {
 		return err
 	}
-	if err := c.index(r, i, cmd.Digest, rec, referrer); err != nil {
+	if err := c.index(r, i, rec, referrer); err != nil {
 		return err
 	}
 	return putNew(appending(c.tx, bucketManifests), keyRepoID(r, i), rec.pack())
 }
 
 // unindexChanged takes out the entries of old when those of rec are others.
-func (c *change) unindexChanged(r repoID, i id, packed []byte, old, rec manifestRecord) error {
+func (c *change) unindexChanged(r repoID, i id, old, rec manifestRecord) error {
 	if slices.EqualFunc(old.children, rec.children, slices.Equal) && slices.Equal(old.subject, rec.subject) {
 		return nil
 	}
-	return c.unindex(r, i, packed, old)
+	return c.unindex(r, i, old)
 }

@@ -113,23 +113,35 @@ func (db *DB) Repositories(last string, n int) (names []RepoName, more bool, err
 	return names, more, err
 }
 
-// page calls f for up to n keys under prefix that are larger than prefix+last,
-// without the prefix, and says whether others follow.
+// page calls f for up to n keys under prefix that follow last, both without the
+// prefix, and says whether others follow.
 func page(b *bbolt.Bucket, prefix, last []byte, n int, f func(key []byte)) (more bool) {
-	c := b.Cursor()
-	start := append(bytes.Clone(prefix), last...)
-	k, _ := c.Seek(start)
-	if len(last) > 0 && bytes.Equal(k, start) {
-		k, _ = c.Next()
-	}
-	for ; k != nil && bytes.HasPrefix(k, prefix); k, _ = c.Next() {
+	for k := range following(b, prefix, last) {
 		if n <= 0 {
 			return true
 		}
 		n--
-		f(k[len(prefix):])
+		f(k)
 	}
 	return false
+}
+
+// following walks the keys under prefix that follow last, in order, without the
+// prefix. An empty last is before all. Keys and values belong to the transaction.
+func following(b *bbolt.Bucket, prefix, last []byte) func(yield func(rest, v []byte) bool) {
+	return func(yield func(rest, v []byte) bool) {
+		c := b.Cursor()
+		start := append(bytes.Clone(prefix), last...)
+		k, v := c.Seek(start)
+		if len(last) > 0 && bytes.Equal(k, start) {
+			k, v = c.Next()
+		}
+		for ; k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
+			if !yield(k[len(prefix):], v) {
+				return
+			}
+		}
+	}
 }
 
 // hasPrefix says whether any key begins with prefix.
@@ -138,15 +150,7 @@ func hasPrefix(b *bbolt.Bucket, prefix []byte) bool {
 	return k != nil && bytes.HasPrefix(k, prefix)
 }
 
-// under walks the keys that begin with prefix, in order, without it. Keys and
-// values belong to the transaction. The bucket must not change meanwhile.
+// under walks all keys under prefix. The bucket must not change meanwhile.
 func under(b *bbolt.Bucket, prefix []byte) func(yield func(rest, v []byte) bool) {
-	return func(yield func(rest, v []byte) bool) {
-		c := b.Cursor()
-		for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
-			if !yield(k[len(prefix):], v) {
-				return
-			}
-		}
-	}
+	return following(b, prefix, nil)
 }

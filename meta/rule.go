@@ -1,9 +1,17 @@
 package meta
 
 import (
+	"context"
 	"encoding/binary"
+	"fmt"
 
 	"go.etcd.io/bbolt"
+)
+
+// Limits of tag rules. Each is matched at each change of a tag.
+const (
+	rulesMax   = 1000
+	patternMax = 512 // bytes
 )
 
 // A TagRule makes matching tags immutable: once set they are not moved and not
@@ -87,3 +95,53 @@ func (c *change) mutable(repo RepoName, t Tag) error {
 }
 
 func keyRule(position int) []byte { return binary.BigEndian.AppendUint32(nil, uint32(position)) }
+
+// setTagRules is the command behind [Store.SetTagRules].
+type setTagRules struct {
+	stamp
+	Rules []ruleRecord `cbor:"4,keyasint,omitempty"`
+}
+
+// SetTagRules replaces all rules. They hold from the next change of a tag on:
+// tags that are there already become immutable where they match. [ErrName] for
+// an empty pattern, one longer than 512 bytes, or more than 1000 rules.
+func (s *Store) SetTagRules(ctx context.Context, rules []TagRule, actor string) error {
+	c := setTagRules{stamp: s.stamp(actor)}
+	for _, rule := range rules {
+		c.Rules = append(c.Rules, ruleRecord(rule))
+	}
+	if err := s.propose(ctx, typeSetTagRules, c, nil); err != nil {
+		return fmt.Errorf("set tag rules: %w", err)
+	}
+	return nil
+}
+
+func (c *change) setTagRules(cmd setTagRules) (any, error) {
+	if len(cmd.Rules) > rulesMax {
+		return nil, ErrName
+	}
+	for _, rec := range cmd.Rules {
+		if !within(rec.Repositories, 1, patternMax) || !within(rec.Tags, 1, patternMax) ||
+			!within(rec.Except, 0, patternMax) {
+			return nil, ErrName
+		}
+	}
+	rules, err := c.empty(bucketRules)
+	if err != nil {
+		return nil, err
+	}
+	for i, rec := range cmd.Rules {
+		if err := rules.Put(keyRule(i), encode(rec)); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// empty drops all that is in a bucket.
+func (c *change) empty(name bucketName) (*bbolt.Bucket, error) {
+	if err := c.tx.DeleteBucket([]byte(name)); err != nil {
+		return nil, err
+	}
+	return c.tx.CreateBucket([]byte(name))
+}

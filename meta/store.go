@@ -3,6 +3,7 @@ package meta
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"sync"
 	"time"
 )
@@ -38,6 +39,7 @@ type Store struct {
 // NewStore joins a state machine and the log that feeds it.
 func NewStore(db *DB, p Proposer, cfg StoreConfig) *Store {
 	s := &Store{DB: db, proposer: p, grace: cfg.Grace, now: cfg.Now}
+	s.touched.seed = maphash.MakeSeed()
 	if s.grace == 0 {
 		s.grace = 24 * time.Hour
 	}
