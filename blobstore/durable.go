@@ -63,17 +63,22 @@ func (s *Store) publish(f *os.File, from string, b blobName) (pin *Pin, spent bo
 	return pin, false, nil
 }
 
-// discardLocked takes the name b away for good: the directory is synced, because a
-// blob that comes back after a power cut is one that no sweep looks for.
-// The caller holds b's lock.
+// discardLocked takes the name b away for good: the directory is synced,
+// because a blob that came back after a power cut would be one that no sweep
+// looks for. It is synced even if the name is gone already, which may be the
+// work of a process that was killed before it synced. The caller holds b's
+// lock.
 func (s *Store) discardLocked(b blobName) error {
-	if err := s.disk.remove(b.path()); err != nil {
+	if err := s.disk.remove(b.path()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	// A crash here may bring the blob back, whole; the sweep, which was not
 	// told that it went, removes it again.
 	point.At("blob.removed")
-	return s.disk.syncDir(b.shard())
+	if err := s.disk.syncDir(b.shard()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // quarantineLocked moves b aside for good. The caller holds b's lock. A crash

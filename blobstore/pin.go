@@ -67,16 +67,13 @@ func (s *Store) Remove(d digest.Digest, live func() (bool, error)) (freed int64,
 		return 0, nil
 	}
 	st, err := s.stat(b.path())
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err == nil {
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		err = s.discardLocked(b)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("remove blob %s: %w", d, err)
 	}
-	return st.Size, nil
+	return st.Size, nil // 0 of what was not there
 }
 
 // pins counts who needs which blob, and is the lock of each blob's name:

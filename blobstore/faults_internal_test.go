@@ -1,0 +1,154 @@
+package blobstore
+
+import (
+	"errors"
+	"os"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sys/unix"
+)
+
+// A faulty disk fails one kind of operation.
+type faulty struct {
+	osDisk
+	fails string
+	err   error
+}
+
+func (d *faulty) fault(kind string, or func() error) error {
+	if d.fails == kind {
+		return d.err
+	}
+	return or()
+}
+
+func (d *faulty) sync(f *os.File) error {
+	return d.fault("sync", func() error { return d.osDisk.sync(f) })
+}
+
+func (d *faulty) rename(from, to string) error {
+	return d.fault("rename", func() error { return d.osDisk.rename(from, to) })
+}
+
+func (d *faulty) remove(name string) error {
+	return d.fault("remove", func() error { return d.osDisk.remove(name) })
+}
+
+func (d *faulty) syncDir(name string) error {
+	return d.fault("syncdir", func() error { return d.osDisk.syncDir(name) })
+}
+
+func (d *faulty) allocate(f *os.File, off, n int64) error {
+	return d.fault("allocate", func() error { return d.osDisk.allocate(f, off, n) })
+}
+
+func openFaulty(t *testing.T) (*Store, *faulty) {
+	t.Helper()
+	d := &faulty{osDisk: osDisk{dir: t.TempDir()}}
+	cfg := Config{Dir: d.dir, Reserve: -1}
+	if err := cfg.setDefaults(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := open(cfg, d.osDisk, d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, d
+}
+
+// After a failed sync the kernel calls the lost pages clean: the next sync
+// would succeed over bytes that are not on the disk.
+func TestUploadWhoseSyncFailedIsNeverPublished(t *testing.T) {
+	for _, fails := range []error{unix.EIO, unix.ENOSPC, unix.EDQUOT} {
+		s, disk := openFaulty(t)
+		u := create(t, s)
+		write(t, u, first)
+		d := digest.FromBytes(first)
+		disk.fails, disk.err = "sync", fails
+		_, err := u.Commit(d)
+		if !errors.Is(err, fails) || errors.Is(err, ErrFull) != (fails != unix.EIO) {
+			t.Errorf("commit: %v, want %v", err, fails)
+		}
+		disk.fails = ""
+		if _, err := u.Commit(d); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("commit once more: %v, want that the upload is closed", err)
+		}
+		if _, err := s.Resume("r", u.ID()); !errors.Is(err, ErrNotFound) {
+			t.Errorf("resume: %v, want ErrNotFound", err)
+		}
+		if _, err := s.Stat(d); !errors.Is(err, ErrNotFound) {
+			t.Errorf("stat: %v, want ErrNotFound", err)
+		}
+		pushTo(t, s, first, digest.SHA256)
+	}
+}
+
+// The name was given, but nobody may rely on it; nor may anybody write on to
+// what is now a blob.
+func TestPublicationThatWasNotSyncedIsNotAcknowledged(t *testing.T) {
+	s, disk := openFaulty(t)
+	pushTo(t, s, first, digest.SHA256) // makes the shard
+	u := create(t, s)
+	write(t, u, first)
+	d := digest.FromBytes(first)
+	disk.fails, disk.err = "syncdir", unix.EIO
+	if _, err := u.Commit(d); !errors.Is(err, unix.EIO) {
+		t.Errorf("commit: %v, want EIO", err)
+	}
+	if _, err := s.Resume("r", u.ID()); !errors.Is(err, ErrNotFound) {
+		t.Errorf("resume: %v, want ErrNotFound", err)
+	}
+	if _, err := s.Remove(d, func() (bool, error) { return false, nil }); !errors.Is(err, unix.EIO) {
+		t.Errorf("remove: %v, want EIO, not that it is pinned", err)
+	}
+}
+
+func TestCommitThatCouldNotRenameCanBeTriedAgain(t *testing.T) {
+	s, disk := openFaulty(t)
+	u := create(t, s)
+	write(t, u, first)
+	d := digest.FromBytes(first)
+	for _, kind := range []string{"syncdir", "rename"} {
+		disk.fails, disk.err = kind, unix.ENOSPC
+		if _, err := u.Commit(d); !errors.Is(err, ErrFull) {
+			t.Errorf("commit: %v, want ErrFull", err)
+		}
+		closeIt(t, u)
+		var err error
+		if u, err = s.Resume("r", u.ID()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	disk.fails = ""
+	if _, err := u.Commit(d); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestUploadWithoutRoomLeavesNothing(t *testing.T) {
+	s, disk := openFaulty(t)
+	for _, full := range []error{unix.ENOSPC, unix.EDQUOT} {
+		disk.fails, disk.err = "allocate", full
+		if _, err := s.Create("r", "", 5<<20); !errors.Is(err, ErrFull) {
+			t.Errorf("create: %v, want ErrFull", err)
+		}
+	}
+	if left, err := s.names(uploadsDir); len(left) != 0 || err != nil {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestLostBytesAreToldFromOtherErrors(t *testing.T) {
+	for err, want := range map[error]bool{
+		unix.EIO: true, unix.EUCLEAN: true, unix.EBADMSG: true,
+		unix.ENOMEM: false, unix.EACCES: false, unix.ESTALE: false, nil: false,
+	} {
+		if err != nil {
+			err = &os.PathError{Op: "read", Err: err}
+		}
+		if damaged(err) != want {
+			t.Errorf("damaged(%v) = %v", err, !want)
+		}
+	}
+}
