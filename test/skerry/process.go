@@ -16,6 +16,9 @@ import (
 // logMax is how much of the end of a process's log is kept.
 const logMax = 1 << 20
 
+// lastWords is how long the log of an ended process is read on.
+const lastWords = time.Second
+
 // serving is the log line that tells the address.
 var serving = regexp.MustCompile(`\bmsg="?serving"?\s.*\baddr=(\S+)`)
 
@@ -49,12 +52,25 @@ func launch(o Options) (*process, error) {
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	go p.follow(r) // ends with the process
+	read := make(chan struct{})
+	go func() { // ends with the process
+		defer close(read)
+		p.follow(r)
+	}()
+	go func() { // ends with the process
+		p.err = p.cmd.Wait()
+		// What it wrote last is still in the pipe; a child it left behind may
+		// keep the pipe open, but is not waited for.
+		_ = r.SetReadDeadline(time.Now().Add(lastWords))
+		<-read
+		_ = r.Close()
+		close(p.done)
+	}()
 	return p, nil
 }
 
-// follow keeps the log, finds the address in it and reaps the process.
-func (p *process) follow(r io.ReadCloser) {
+// follow keeps the log and finds the address in it.
+func (p *process) follow(r io.Reader) {
 	told := false
 	in := bufio.NewReader(r)
 	for {
@@ -65,12 +81,9 @@ func (p *process) follow(r io.ReadCloser) {
 			p.addr <- m[1]
 		}
 		if err != nil {
-			break
+			return
 		}
 	}
-	_ = r.Close()
-	p.err = p.cmd.Wait()
-	close(p.done)
 }
 
 // address waits until the process tells where it serves.

@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// shownMax is how much of the log's end a failed test shows.
+const shownMax = 8 << 10
+
 // Options says how to run the server. The zero value runs bin/skerry with TLS,
 // new data and defaults for everything else.
 type Options struct {
@@ -85,7 +88,8 @@ func New(t testing.TB, o Options) *Server {
 	t.Cleanup(func() {
 		s.Kill()
 		if t.Failed() {
-			t.Logf("log of skerry:\n%s", s.Log())
+			log := s.Log()
+			t.Logf("log of skerry:\n%s", log[max(0, len(log)-shownMax):])
 		}
 	})
 	return s

@@ -1,0 +1,123 @@
+//go:build clients
+
+package clients
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"skerry.dev/skerry/test/skerry"
+)
+
+// A box is what one test's clients see of the world: a registry, and a home
+// directory with nothing in it but the registry's CA.
+type box struct {
+	*skerry.Server
+	t    *testing.T
+	home string   // for whatever the test wants to put there
+	env  []string // of every command
+}
+
+// newBox starts a registry and makes a home.
+func newBox(t *testing.T) *box {
+	t.Helper()
+	b := &box{Server: skerry.Start(t, skerry.Options{}), t: t, home: t.TempDir()}
+	b.write("certs/ca.crt", b.read(b.CA))
+	b.env = append(os.Environ(),
+		"HOME="+b.home,
+		"XDG_CONFIG_HOME="+b.path("config"),
+		"XDG_DATA_HOME="+b.path("share"),
+		"XDG_CACHE_HOME="+b.path("cache"),
+		"XDG_RUNTIME_DIR="+b.mkdir("run"),
+		"DOCKER_CONFIG="+b.mkdir("docker"),
+		"REGISTRY_AUTH_FILE="+b.path("auth.json"),
+		"SSL_CERT_FILE="+b.path("certs/ca.crt"), // Go programs without a flag for it
+	)
+	return b
+}
+
+// path is a path in the box.
+func (b *box) path(elem ...string) string {
+	return filepath.Join(append([]string{b.home}, elem...)...)
+}
+
+// certs is a directory in the form that containers/image wants.
+func (b *box) certs() string { return b.path("certs") }
+
+// credentials is the account as most clients take it.
+func (b *box) credentials() string { return b.User + ":" + b.Password }
+
+// ref is the full name of an image in the registry.
+func (b *box) ref(name string) string { return b.Addr + "/" + name }
+
+// run runs a client to a good end and returns what it writes to its standard
+// output, without the space around it.
+func (b *box) run(name string, args ...string) string {
+	b.t.Helper()
+	out, stderr, err := b.try("", name, args...)
+	if err != nil {
+		b.t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, out, stderr)
+	}
+	return out
+}
+
+// input is run with a text as standard input, such as a password.
+func (b *box) input(text, name string, args ...string) string {
+	b.t.Helper()
+	out, stderr, err := b.try(text, name, args...)
+	if err != nil {
+		b.t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, out, stderr)
+	}
+	return out
+}
+
+// refuse runs a client that must end with an error, and returns its words.
+func (b *box) refuse(name string, args ...string) string {
+	b.t.Helper()
+	out, stderr, err := b.try("", name, args...)
+	if err == nil {
+		b.t.Fatalf("%s %s succeeded:\n%s", name, strings.Join(args, " "), out)
+	}
+	return out + stderr
+}
+
+func (b *box) try(stdin, name string, args ...string) (stdout, stderr string, err error) {
+	var out, diag bytes.Buffer
+	cmd := exec.CommandContext(b.t.Context(), name, args...)
+	cmd.Env, cmd.Dir = b.env, b.home
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &diag
+	err = cmd.Run()
+	return strings.TrimSpace(out.String()), diag.String(), err
+}
+
+func (b *box) read(path string) string {
+	b.t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return string(content)
+}
+
+// write writes a file of the box.
+func (b *box) write(name, content string) string {
+	b.t.Helper()
+	b.mkdir(filepath.Dir(name))
+	if err := os.WriteFile(b.path(name), []byte(content), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	return b.path(name)
+}
+
+// mkdir makes a directory of the box.
+func (b *box) mkdir(name string) string {
+	b.t.Helper()
+	if err := os.MkdirAll(b.path(name), 0o700); err != nil {
+		b.t.Fatal(err)
+	}
+	return b.path(name)
+}
