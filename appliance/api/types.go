@@ -1,0 +1,125 @@
+package api
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"skerry.dev/skerry/meta"
+)
+
+// An Operator does what the API offers. Its errors are told to the caller,
+// which is an administrator, in full.
+type Operator interface {
+	// Status tells how the registry is doing.
+	Status(ctx context.Context) (Status, error)
+	// Collect runs the garbage collection now.
+	Collect(ctx context.Context, dryRun bool) (meta.CollectReport, error)
+	// Prune applies the retention rules now. Zero fields mean what the ImagePruner says.
+	Prune(ctx context.Context, r PruneRequest, actor string) (meta.PruneReport, error)
+	// Scrub reads and verifies every blob.
+	Scrub(ctx context.Context, r ScrubRequest, progress func(ScrubReport)) (ScrubReport, error)
+	// Check walks the invariants of the metadata and compares it with the blobs on disk.
+	Check(ctx context.Context, found func(meta.Problem)) error
+	// Backup writes one archive of everything that the registry holds.
+	Backup(ctx context.Context, w io.Writer) error
+
+	// History lists what a tag pointed at, newest first.
+	History(ctx context.Context, repo meta.RepoName, tag meta.Tag) ([]meta.TagEvent, error)
+	// Deleted lists what can still be undeleted.
+	Deleted(ctx context.Context, repo meta.RepoName) ([]meta.Deleted, error)
+	// Undelete brings a tag or, without one, a manifest back.
+	Undelete(ctx context.Context, r UndeleteRequest, actor string) error
+	// TagRules and SetTagRules read and replace the rules for immutable tags.
+	TagRules(ctx context.Context) ([]meta.TagRule, error)
+	SetTagRules(ctx context.Context, rules []meta.TagRule, actor string) error
+
+	// Object returns a configuration object as JSON, with its status.
+	Object(ctx context.Context, kind, name string) ([]byte, error)
+	// ApplyObject stores a configuration object (YAML or JSON).
+	ApplyObject(ctx context.Context, doc []byte) error
+}
+
+// Status is how the registry is doing.
+type Status struct {
+	Version    string     `json:"version"`
+	Node       string     `json:"node"`
+	Zone       string     `json:"zone,omitempty"`
+	Started    time.Time  `json:"started"`
+	Leader     bool       `json:"leader"`
+	ReadOnly   bool       `json:"readOnly"`
+	ReadReady  bool       `json:"readReady"`
+	WriteReady bool       `json:"writeReady"`
+	WriteError string     `json:"writeError,omitempty"` // why it is not ready for writes
+	Disk       DiskStatus `json:"disk"`
+	Contents   meta.Stats `json:"contents"`
+	// Quarantined lists blobs whose bytes were found damaged.
+	Quarantined []digest.Digest `json:"quarantined,omitempty"`
+}
+
+// DiskStatus is the file system under the data directory; sizes in bytes.
+type DiskStatus struct {
+	Total    int64  `json:"totalBytes"`
+	Free     int64  `json:"freeBytes"`
+	Reserve  int64  `json:"reserveBytes"`
+	Pressure string `json:"pressure"`
+}
+
+// CollectRequest asks for a garbage collection.
+type CollectRequest struct {
+	DryRun bool `json:"dryRun"`
+}
+
+// PruneRequest asks for a run of the pruner.
+type PruneRequest struct {
+	DryRun           bool           `json:"dryRun"`
+	KeepTagRevisions *int           `json:"keepTagRevisions,omitempty"`
+	KeepYoungerThan  *time.Duration `json:"keepYoungerThanNanoseconds,omitempty"`
+}
+
+// ScrubRequest asks for a scrub.
+type ScrubRequest struct {
+	BytesPerSecond int64 `json:"bytesPerSecond"` // 0: as fast as the disk allows
+}
+
+// ScrubReport tells how far a scrub is, or how it ended.
+type ScrubReport struct {
+	Blobs      int64           `json:"blobs"` // verified so far
+	Bytes      int64           `json:"bytes"`
+	TotalBlobs int64           `json:"totalBlobs"`
+	TotalBytes int64           `json:"totalBytes"`
+	Orphans    int64           `json:"orphans"` // files that nothing knows, removed
+	Missing    []digest.Digest `json:"missing,omitempty"`
+	Damaged    []digest.Digest `json:"damaged,omitempty"` // now in quarantine
+}
+
+// UndeleteRequest names what is to come back: a tag, or a manifest.
+type UndeleteRequest struct {
+	Repository meta.RepoName `json:"repository"`
+	Tag        meta.Tag      `json:"tag,omitempty"`
+	Digest     digest.Digest `json:"digest,omitempty"`
+}
+
+// Failure is the body of every answer that is not 2xx: the shape of
+// Kubernetes' metav1.Status.
+type Failure struct {
+	Kind       string `json:"kind"`
+	APIVersion string `json:"apiVersion"`
+	Status     string `json:"status"`
+	Message    string `json:"message"`
+	Reason     string `json:"reason"`
+	Code       int    `json:"code"`
+}
+
+// Error makes a Failure the error that [Client] returns.
+func (f *Failure) Error() string { return f.Message }
+
+// event is one line of a long operation's answer. Exactly one field is set.
+type event struct {
+	Scrub   *ScrubReport  `json:"scrub,omitempty"`
+	Problem *meta.Problem `json:"problem,omitempty"`
+	Failure *Failure      `json:"failure,omitempty"`
+	Done    bool          `json:"done,omitempty"`
+}

@@ -1,0 +1,220 @@
+package appliance
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"skerry.dev/skerry/appliance/auth"
+	"skerry.dev/skerry/appliance/registry"
+	"skerry.dev/skerry/blobstore"
+	"skerry.dev/skerry/meta"
+	"skerry.dev/skerry/raft"
+	"skerry.dev/skerry/tls"
+)
+
+// An Appliance is one node. [Open] makes it, Run runs it once, Close ends it.
+type Appliance struct {
+	// Set by Open, in this order; immutable afterwards.
+	cfg            Config
+	log            *slog.Logger
+	started        time.Time
+	dir            *dataDir
+	blobs          *blobstore.Store
+	db             *meta.DB
+	node           *raft.Node
+	meta           *meta.Store
+	tls            *tls.Public // nil: plain HTTP
+	authority      *auth.Authority
+	registry       http.Handler
+	publicListener net.Listener
+	socketListener net.Listener
+	addr           net.Addr
+
+	collecting sync.Mutex   // one collection at a time; held for its whole run
+	sweeping   sync.Mutex   // held while blobs are unlinked, and while a backup needs them
+	pruned     lastPrune    // for status
+	pressure   atomic.Int64 // blobstore.Pressure as of the last look
+	closing    atomic.Bool  // a stop was asked for: readiness says no
+}
+
+// Open builds the appliance. Each step uses only what stands above it.
+func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err error) {
+	a, err := openStores(ctx, cfg, log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close()) // whatever was opened, in reverse
+		}
+	}()
+
+	// To the world: certificates, accounts, surfaces.
+	if err := a.openTLS(); err != nil {
+		return nil, err
+	}
+	if err := a.initAdmin(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.initPruner(ctx); err != nil {
+		return nil, err
+	}
+	a.authority = auth.New(a.meta)
+	if err := a.openRegistry(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.listen(ctx); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// openStores builds what lies below the surfaces: enough to look at the data,
+// not to serve it.
+func openStores(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err error) {
+	if cfg, err = cfg.withDefaults(); err != nil {
+		return nil, err
+	}
+	a := &Appliance{cfg: cfg, log: log, started: time.Now()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+
+	// On this disk: bytes, and what we know about them.
+	if a.dir, err = openDataDir(cfg.Data); err != nil {
+		return nil, err
+	}
+	if a.blobs, err = blobstore.Open(blobstore.Config{Dir: a.dir.join(storageName), Log: log}); err != nil {
+		return nil, fmt.Errorf("open blobs: %w", err)
+	}
+	if err := a.watchDisk(); err != nil {
+		return nil, fmt.Errorf("read disk: %w", err)
+	}
+	if a.db, err = meta.OpenDB(meta.DBConfig{Dir: a.dir.join(metaName), Log: log}); err != nil {
+		return nil, fmt.Errorf("open metadata: %w", err)
+	}
+
+	// With the other nodes: agreement. There are none yet; the log is the same.
+	return a, a.agree(ctx)
+}
+
+// agree starts the log that every change of the metadata goes through.
+func (a *Appliance) agree(ctx context.Context) error {
+	id, err := a.dir.nodeID(a.cfg.Node)
+	if err != nil {
+		return err
+	}
+	a.node, err = raft.Start(raft.Config{
+		NodeID:      id,
+		Dir:         a.dir.join(raftName),
+		Log:         a.log,
+		SegmentSize: a.cfg.LogSegmentBytes,
+		Full:        meta.ErrFull,
+	}, stateMachine{a.db})
+	if err != nil {
+		return fmt.Errorf("start raft: %w", err)
+	}
+	if err := a.node.WaitLeader(ctx); err != nil {
+		return fmt.Errorf("wait for the metadata log: %w", err)
+	}
+	a.meta = meta.NewStore(a.db, proposer{a.node}, meta.StoreConfig{Grace: a.cfg.Grace})
+	return nil
+}
+
+// openTLS opens the CA, and puts its certificate where clients that want a
+// directory (podman --cert-dir) find it without finding keys beside it.
+func (a *Appliance) openTLS() (err error) {
+	if a.cfg.TLS != TLSSelf {
+		return nil
+	}
+	a.tls, err = tls.OpenPublic(tls.Config{
+		Dir: a.dir.join(tlsName), Names: append(tls.LocalNames(), a.cfg.Names...), Log: a.log,
+	})
+	if err != nil {
+		return fmt.Errorf("open certificates: %w", err)
+	}
+	return a.dir.publish(trustName, "ca.crt", a.tls.CA())
+}
+
+func (a *Appliance) openRegistry(ctx context.Context) error {
+	secret, err := a.meta.InitSecret(ctx, "registry-http", []byte(rand.Text()))
+	if err != nil {
+		return fmt.Errorf("read registry secret: %w", err)
+	}
+	a.registry, err = registry.Handler(ctx, registry.Config{
+		Meta:       a.meta,
+		Blobs:      a.blobs,
+		Auth:       registryAuth{a.authority},
+		Log:        a.log,
+		ReadOnly:   func() bool { return a.cfg.ReadOnly },
+		WriteState: a.writable,
+		Secret:     string(secret),
+	})
+	return err
+}
+
+// Addr is where the public listener listens.
+func (a *Appliance) Addr() net.Addr { return a.addr }
+
+// CA is the certificate in PEM that clients must trust, or nil without TLS.
+func (a *Appliance) CA() []byte {
+	if a.tls == nil {
+		return nil
+	}
+	return a.tls.CA()
+}
+
+// Run serves until ctx ends, and then until running requests are done. It owns
+// every goroutine of the appliance.
+func (a *Appliance) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.serve(ctx) })
+	g.Go(func() error { return a.db.Run(ctx) })
+	g.Go(func() error { return a.diskLoop(ctx) })
+	g.Go(func() error { return a.collectLoop(ctx) })
+	g.Go(func() error { return a.pruneLoop(ctx) })
+	g.Go(func() error { return a.scrubLoop(ctx) })
+	g.Go(func() error { return a.purgeLoop(ctx) })
+	if a.tls != nil {
+		g.Go(func() error { return a.tls.Run(ctx) })
+	}
+	return g.Wait()
+}
+
+// Close ends what Open began, in reverse. The log closes before the database
+// that it feeds, so that the last checkpoint holds all that was agreed.
+func (a *Appliance) Close() error {
+	var errs []error
+	for _, l := range []net.Listener{a.socketListener, a.publicListener} {
+		if l != nil {
+			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if a.node != nil {
+		errs = append(errs, a.node.Close())
+	}
+	if a.db != nil {
+		errs = append(errs, a.db.Close())
+	}
+	if a.blobs != nil {
+		errs = append(errs, a.blobs.Close())
+	}
+	if a.dir != nil {
+		errs = append(errs, a.dir.close())
+	}
+	return errors.Join(errs...)
+}

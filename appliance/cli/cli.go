@@ -1,0 +1,102 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"skerry.dev/skerry/appliance"
+)
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitFail  = 1
+	exitUsage = 2
+	exitFound = 3
+)
+
+// errFound is returned by commands that did their work and found problems,
+// which they have printed already.
+var errFound = errors.New("problems were found")
+
+// usageError marks a mistake in the command line.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// Run runs one command line, args[0] being the program's name, and returns the
+// exit code.
+func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	app := newApp(stdout, stderr)
+	err := app.RunContext(ctx, flagsFirst(app, args))
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errFound):
+		return exitFound
+	case errors.As(err, &usage):
+		_, _ = fmt.Fprintf(stderr, "skerry: %v\nSee skerry --help.\n", err)
+		return exitUsage
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		_, _ = fmt.Fprintln(stderr, "skerry: interrupted")
+		return exitFail
+	}
+	_, _ = fmt.Fprintf(stderr, "skerry: %v\n", err)
+	return exitFail
+}
+
+func newApp(stdout, stderr io.Writer) *cli.App {
+	return &cli.App{
+		Name:                   "skerry",
+		Usage:                  "a container registry for places with no cloud under them",
+		Version:                appliance.Version(),
+		HideVersion:            true, // the command version says more
+		Writer:                 stdout,
+		ErrWriter:              stderr,
+		EnableBashCompletion:   true,
+		UseShortOptionHandling: true,
+		ExitErrHandler:         func(*cli.Context, error) {}, // Run decides
+		OnUsageError:           onUsageError,
+		Action:                 noCommand,
+		Commands: []*cli.Command{
+			serveCommand(),
+			statusCommand(),
+			getCommand(),
+			applyCommand(),
+			tagCommand(),
+			deletedCommand(),
+			undeleteCommand(),
+			pruneCommand(),
+			gcCommand(),
+			scrubCommand(),
+			checkCommand(),
+			backupCommand(),
+			restoreCommand(),
+			completionCommand(),
+			versionCommand(),
+		},
+	}
+}
+
+func onUsageError(_ *cli.Context, err error, _ bool) error { return usageError{err} }
+
+// noCommand runs when no command matches.
+func noCommand(c *cli.Context) error {
+	if c.NArg() > 0 {
+		return usagef("there is no command %q", c.Args().First())
+	}
+	return cli.ShowAppHelp(c)
+}
+
+// wantArgs returns the arguments if there are as many as names.
+func wantArgs(c *cli.Context, names ...string) ([]string, error) {
+	if c.NArg() != len(names) {
+		return nil, usagef("%s wants %d arguments %v, got %d", c.Command.FullName(), len(names), names, c.NArg())
+	}
+	return c.Args().Slice(), nil
+}

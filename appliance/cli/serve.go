@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"skerry.dev/skerry/appliance"
+)
+
+func serveCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "serve",
+		Usage:     "run the registry",
+		ArgsUsage: " ",
+		Description: "Serves a registry with everything it holds under --data. The first start makes the account admin\n" +
+			"and writes its password to DATA/admin-password. SIGTERM lets running requests finish first.",
+		Flags: append(serveFlags(),
+			&cli.StringFlag{Name: "log-format", Value: "text", EnvVars: env("LOG_FORMAT"), Usage: "text or json"},
+			&cli.StringFlag{Name: "log-level", Value: "info", EnvVars: env("LOG_LEVEL"), Usage: "debug, info, warn or error"},
+		),
+		Action: serve,
+	}
+}
+
+func serveFlags() []cli.Flag {
+	return []cli.Flag{
+		dataFlag(),
+		&cli.StringFlag{Name: "listen", Value: ":5000", EnvVars: env("LISTEN"), Usage: "`ADDRESS` of the public listener"},
+		&cli.StringFlag{Name: "tls", Value: string(appliance.TLSSelf), EnvVars: env("TLS"), Usage: "`MODE`: self (own CA) or off (plain HTTP)"},
+		&cli.BoolFlag{Name: "plain-anywhere", EnvVars: env("PLAIN_ANYWHERE"), Usage: "allow --tls off on addresses that are not loopback"},
+		&cli.StringSliceFlag{Name: "name", EnvVars: env("NAMES"), Usage: "further host `NAME` or address that clients use (repeatable)"},
+		&cli.StringFlag{Name: "node", EnvVars: env("NODE"), Usage: "`NAME` of this node (default: the host name)"},
+		&cli.StringFlag{Name: "zone", EnvVars: env("ZONE"), Usage: "`ZONE` that this node stands in"},
+		&cli.BoolFlag{Name: "read-only", EnvVars: env("READ_ONLY"), Usage: "refuse pushes and deletes"},
+		&cli.DurationFlag{Name: "grace", EnvVars: env("GRACE"), Usage: "how long deleted content can be undeleted (default: 24h)"},
+		&cli.DurationFlag{Name: "collect-every", EnvVars: env("COLLECT_EVERY"), Usage: "pause between garbage collections (default: 24h)"},
+		&cli.DurationFlag{Name: "scrub-period", EnvVars: env("SCRUB_PERIOD"), Usage: "time for one verification of all blobs (default: 720h)"},
+		&cli.DurationFlag{Name: "upload-ttl", EnvVars: env("UPLOAD_TTL"), Usage: "how long an abandoned upload is kept (default: 48h)"},
+		&cli.IntFlag{Name: "log-segment-bytes", EnvVars: env("LOG_SEGMENT_BYTES"), Usage: "disk space that the metadata log takes at a time (default: 64 MiB, less on small disks)", Hidden: true},
+	}
+}
+
+func serve(c *cli.Context) error {
+	log, err := newLogger(c.App.ErrWriter, c.String("log-format"), c.String("log-level"))
+	if err != nil {
+		return err
+	}
+	if _, err := wantArgs(c); err != nil {
+		return err
+	}
+	a, err := appliance.Open(c.Context, appliance.Config{
+		Data:            c.String("data"),
+		Listen:          c.String("listen"),
+		TLS:             appliance.TLSMode(c.String("tls")),
+		PlainAnywhere:   c.Bool("plain-anywhere"),
+		Names:           c.StringSlice("name"),
+		Node:            c.String("node"),
+		Zone:            c.String("zone"),
+		ReadOnly:        c.Bool("read-only"),
+		Grace:           c.Duration("grace"),
+		CollectEvery:    c.Duration("collect-every"),
+		ScrubPeriod:     c.Duration("scrub-period"),
+		UploadTTL:       c.Duration("upload-ttl"),
+		LogSegmentBytes: c.Int("log-segment-bytes"),
+	}, log)
+	if err != nil {
+		return err
+	}
+	greet(c.App.ErrWriter, a, c.String("data"))
+	log.InfoContext(c.Context, "serving", "addr", a.Addr().String(), "tls", a.CA() != nil)
+	err = a.Run(c.Context)
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return errors.Join(err, a.Close())
+}
+
+// greet tells a person who just started the registry what to do with it.
+func greet(w io.Writer, a *appliance.Appliance, data string) {
+	host := clientHost(a.Addr())
+	scheme, trust := "https", " --cert-dir "+filepath.Join(data, "trust")
+	if a.CA() == nil {
+		scheme, trust = "http", " --tls-verify=false"
+	}
+	_, _ = fmt.Fprintf(w, `Skerry %s serves %s://%s
+
+  log in   podman login%s -u admin --password-stdin %s < %s
+  push     podman push%s IMAGE %s/NAMESPACE/NAME:TAG
+  pull     podman pull%s %s/NAMESPACE/NAME:TAG
+  look     skerry status --data %s
+
+`, appliance.Version(), scheme, host, trust, host, filepath.Join(data, "admin-password"), trust, host, trust, host, data)
+}
+
+// clientHost is what a client on this machine calls addr.
+func clientHost(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok || tcp.IP.IsUnspecified() || tcp.IP.IsLoopback() {
+		_, port, _ := net.SplitHostPort(addr.String())
+		return net.JoinHostPort("localhost", port)
+	}
+	return addr.String()
+}
+
+func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, usagef("log level %q: want debug, info, warn or error", level)
+	}
+	opts := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, opts)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, opts)), nil
+	}
+	return nil, usagef("log format %q: want text or json", format)
+}
+
+// env names the variable that means the same as a flag.
+func env(name string) []string { return []string{"SKERRY_" + name} }

@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"io"
+	"runtime"
+
+	"github.com/urfave/cli/v2"
+
+	"skerry.dev/skerry/appliance"
+)
+
+func statusCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "status",
+		Usage:     "tell how the registry is doing",
+		ArgsUsage: " ",
+		Flags:     connectFlags(outputFlag()),
+		Action:    status,
+	}
+}
+
+func status(c *cli.Context) error {
+	client, err := connect(c)
+	if err != nil {
+		return err
+	}
+	s, err := client.Status(c.Context)
+	if err != nil {
+		return err
+	}
+	return show(c, s, func(w io.Writer) {
+		row(w, "Node", s.Node)
+		if s.Zone != "" {
+			row(w, "Zone", s.Zone)
+		}
+		row(w, "Version", s.Version)
+		row(w, "Started", age(s.Started))
+		row(w, "Reads", yes(s.ReadReady))
+		row(w, "Writes", yes(s.WriteReady), s.WriteError)
+		row(w, "Disk", size(s.Disk.Free)+" free of "+size(s.Disk.Total), "pressure "+s.Disk.Pressure)
+		row(w, "Repositories", s.Contents.Repositories)
+		row(w, "Tags", s.Contents.Tags)
+		row(w, "Manifests", s.Contents.Manifests)
+		row(w, "Blobs", s.Contents.Blobs, size(s.Contents.BlobBytes))
+		row(w, "Metadata", size(s.Contents.DatabaseBytes))
+		for _, d := range s.Quarantined {
+			row(w, "Quarantined", d)
+		}
+	})
+}
+
+func yes(is bool) string {
+	if is {
+		return "yes"
+	}
+	return "no"
+}
+
+func versionCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "version",
+		Usage:     "tell which build this is",
+		ArgsUsage: " ",
+		Flags:     []cli.Flag{outputFlag()},
+		Action: func(c *cli.Context) error {
+			v := map[string]string{
+				"version": appliance.Version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH,
+			}
+			return show(c, v, func(w io.Writer) {
+				row(w, "skerry", v["version"], v["platform"], v["go"])
+			})
+		},
+	}
+}

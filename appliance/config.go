@@ -1,0 +1,120 @@
+package appliance
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+)
+
+// A TLSMode says how the public address is protected.
+type TLSMode string
+
+// The modes.
+const (
+	TLSSelf TLSMode = "self" // certificates of the appliance's own CA
+	TLSOff  TLSMode = "off"  // plain HTTP
+)
+
+// Config says everything about one node. Zero fields mean their default.
+type Config struct {
+	// Data is the directory that holds everything; it is created when absent.
+	Data string
+	// Listen is the address of the public listener, host:port. Default ":5000".
+	Listen string
+	// TLS is the mode of the public listener. Default [TLSSelf].
+	TLS TLSMode
+	// PlainAnywhere allows [TLSOff] on an address that is not loopback:
+	// passwords then cross the network readable.
+	PlainAnywhere bool
+	// Names are further host names and addresses that clients use for this
+	// node; the certificate carries them beside the ones found by itself.
+	Names []string
+
+	// Node and Zone are what this node is called, in status and, later, to its
+	// peers. Node defaults to the host name.
+	Node, Zone string
+
+	// ReadOnly refuses pushes and deletes; pulls and maintenance go on.
+	ReadOnly bool
+	// Grace is how long deleted and unreferenced content is kept. Default 24 h.
+	Grace time.Duration
+	// CollectEvery is the pause between garbage collections. Default 24 h.
+	CollectEvery time.Duration
+	// ScrubPeriod is how long one pass over all blobs may take. Default 30 days.
+	ScrubPeriod time.Duration
+	// UploadTTL is how long an upload that nobody continues is kept. Default 48 h.
+	UploadTTL time.Duration
+	// DrainTimeout is how long running requests may take after a request to
+	// stop. Default 30 s.
+	DrainTimeout time.Duration
+	// LogSegmentBytes is the size in which the metadata log takes disk space.
+	// Default 64 MiB, less on a small disk.
+	LogSegmentBytes int
+}
+
+// withDefaults returns c with every default filled in.
+func (c Config) withDefaults() (Config, error) {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&c.Grace, 24*time.Hour)
+	def(&c.CollectEvery, 24*time.Hour)
+	def(&c.ScrubPeriod, 30*24*time.Hour)
+	def(&c.UploadTTL, 48*time.Hour)
+	def(&c.DrainTimeout, 30*time.Second)
+	if c.Listen == "" {
+		c.Listen = ":5000"
+	}
+	if c.TLS == "" {
+		c.TLS = TLSSelf
+	}
+	if c.Node == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return c, fmt.Errorf("find the host name (give --node instead): %w", err)
+		}
+		c.Node = name
+	}
+	return c, c.validate()
+}
+
+func (c Config) validate() error {
+	if c.Data == "" {
+		return errors.New("no data directory given: use --data")
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("listen address %q: want host:port or :port", c.Listen)
+	}
+	switch c.TLS {
+	case TLSSelf:
+	case TLSOff:
+		if !loopback(host) && !c.PlainAnywhere {
+			return fmt.Errorf("plain HTTP on %s would send passwords readable over the network: "+
+				"listen on 127.0.0.1, use --tls self, or insist with --plain-anywhere", c.Listen)
+		}
+	default:
+		return fmt.Errorf("tls mode %q: want self or off", c.TLS)
+	}
+	for name, d := range map[string]time.Duration{
+		"grace": c.Grace, "collect-every": c.CollectEvery, "scrub-period": c.ScrubPeriod, "upload-ttl": c.UploadTTL,
+	} {
+		if d < 0 {
+			return fmt.Errorf("%s %s: must not be negative", name, d)
+		}
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}

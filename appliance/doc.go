@@ -1,0 +1,27 @@
+// Package appliance is the whole: it configures, wires and runs the parts, and
+// does what no part can do alone.
+//
+//	main → cli → appliance → registry · api            what clients see
+//	                       → auth · kube/resource      shared by what clients see
+//	                       → blobstore · meta · raft · tls
+//
+// The foundations in the last row know nothing of each other. [Open] joins
+// them, top to bottom, in the order in which they need each other; Run owns
+// every goroutine; Close is Open in reverse.
+//
+// A push:
+//
+//	POST, PATCH, PUT blob   registry → blobstore: one pass of write and hash; fsync, rename, fsync
+//	                        registry → meta.Store → raft: LinkBlob, one entry    → 201
+//	PUT manifest            registry → meta.Store → raft: PutManifest with its tags, one entry;
+//	                        apply refuses it unless every reference is linked    → 201
+//
+// A pull:
+//
+//	GET manifest by tag     registry → meta.DB: one read transaction
+//	GET blob                registry → meta.DB: may this repository read it?  → blobstore: open, send
+//
+// What joins bytes and metadata is here: garbage collection ([blobstore] alone
+// does not know what is referenced, [meta] alone has no files), scrubbing,
+// checking, backup and restore, and what the disk's pressure means for writes.
+package appliance

@@ -1,0 +1,107 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"skerry.dev/skerry/blobstore"
+	"skerry.dev/skerry/meta"
+)
+
+// sweepBatch is how many blobs are unlinked between two entries in the log.
+const sweepBatch = 256
+
+// collectLoop collects garbage now and then until ctx ends. What an earlier
+// process condemned and did not unlink is swept at once.
+func (a *Appliance) collectLoop(ctx context.Context) error {
+	if err := a.sweep(ctx); err != nil {
+		a.log.WarnContext(ctx, "sweep stopped", "err", err)
+	}
+	for every(ctx, a.cfg.CollectEvery) {
+		if _, err := a.collect(ctx, false); err != nil {
+			a.log.WarnContext(ctx, "garbage collection stopped", "err", err)
+		}
+	}
+	return nil
+}
+
+// collect lets the metadata decide what nothing refers to, and unlinks it.
+// An error stops it (I3): what was not decided stays.
+func (a *Appliance) collect(ctx context.Context, dryRun bool) (meta.CollectReport, error) {
+	a.collecting.Lock()
+	defer a.collecting.Unlock()
+	report, err := a.meta.Collect(ctx, meta.Collect{DryRun: dryRun})
+	if err != nil || dryRun {
+		return report, err
+	}
+	a.log.InfoContext(ctx, "garbage collected", "blobs", report.Blobs, "bytes", report.Bytes,
+		"manifests", report.Manifests, "kept", report.Kept, "waiting", report.Waiting)
+	return report, a.sweep(ctx)
+}
+
+// sweep unlinks condemned blobs. Between the decision and the unlink the same
+// bytes may have been pushed again: the blob store asks once more, with the
+// blob locked, and leaves what an upload holds for the next sweep.
+func (a *Appliance) sweep(ctx context.Context) error {
+	if !a.sweeping.TryLock() {
+		return nil // a backup reads the blobs; the next sweep comes
+	}
+	defer a.sweeping.Unlock()
+	var after uint64
+	for {
+		items, err := a.meta.Trash(after, sweepBatch)
+		if err != nil || len(items) == 0 {
+			return err
+		}
+		after = items[len(items)-1].ID
+		gone, err := a.unlink(items)
+		if len(gone) > 0 {
+			err = errors.Join(err, a.meta.Swept(ctx, gone))
+		}
+		if err != nil {
+			return fmt.Errorf("sweep: %w", err)
+		}
+	}
+}
+
+func (a *Appliance) unlink(items []meta.TrashItem) (gone []uint64, err error) {
+	for _, item := range items {
+		_, err := a.blobs.Remove(item.Digest, func() (bool, error) { return a.meta.Known(item.Digest) })
+		switch {
+		case errors.Is(err, blobstore.ErrPinned):
+		case err != nil:
+			return gone, err
+		default:
+			gone = append(gone, item.ID)
+		}
+	}
+	return gone, nil
+}
+
+// purgeLoop drops uploads that nobody continues.
+func (a *Appliance) purgeLoop(ctx context.Context) error {
+	for every(ctx, time.Hour) {
+		n, bytes, err := a.blobs.PurgeUploads(ctx, time.Now().Add(-a.cfg.UploadTTL))
+		if err != nil {
+			a.log.WarnContext(ctx, "purge of uploads stopped", "err", err)
+		}
+		if n > 0 {
+			a.log.InfoContext(ctx, "uploads purged", "uploads", n, "bytes", bytes)
+		}
+	}
+	return nil
+}
+
+// every waits d and reports whether there is a next round.
+func every(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}

@@ -1,0 +1,140 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"skerry.dev/skerry/appliance/api"
+	"skerry.dev/skerry/blobstore"
+)
+
+var (
+	errReadOnly = errors.New("the registry is in read-only mode")
+	errClosing  = errors.New("the registry is shutting down")
+)
+
+// Version is what the build says this is: a tag, or the commit it was made of.
+func Version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return "devel"
+}
+
+// diskLoop watches the disk: it remembers the pressure for the request path,
+// gives the reserve up when the disk is critical, and takes it back later.
+func (a *Appliance) diskLoop(ctx context.Context) error {
+	for {
+		if err := a.watchDisk(); err != nil {
+			a.log.WarnContext(ctx, "disk is not readable", "err", err)
+		}
+		if !every(ctx, time.Second) {
+			return nil
+		}
+	}
+}
+
+func (a *Appliance) watchDisk() error {
+	usage, err := a.blobs.Usage()
+	if err != nil {
+		return err
+	}
+	if before := blobstore.Pressure(a.pressure.Swap(int64(usage.State))); before != usage.State {
+		a.log.Warn("disk pressure changed", "from", before.String(), "to", usage.State.String(),
+			"free_bytes", usage.Free, "total_bytes", usage.Total)
+	}
+	return a.blobs.Relieve()
+}
+
+// writable returns why writes that take space are refused now, or nil. It is
+// asked by every push, so it reads memory only.
+func (a *Appliance) writable() error {
+	if blobstore.Pressure(a.pressure.Load()) >= blobstore.Critical {
+		return fmt.Errorf("%w: only deletes are taken: delete images and run skerry gc, or make the disk larger",
+			blobstore.ErrFull)
+	}
+	return nil
+}
+
+// pushable returns why a push as a whole would fail now, or nil.
+func (a *Appliance) pushable() error {
+	switch {
+	case a.closing.Load():
+		return errClosing
+	case a.cfg.ReadOnly:
+		return errReadOnly
+	case blobstore.Pressure(a.pressure.Load()) >= blobstore.High:
+		return fmt.Errorf("%w: uploads are refused", blobstore.ErrFull)
+	}
+	return a.node.Status().Trouble
+}
+
+// healthy serves the probes. /readyz tells that reads are served, which needs
+// nobody else (I8); /readyz/writes that pushes are, too.
+func (a *Appliance) healthy(w http.ResponseWriter, r *http.Request) {
+	var err error
+	switch r.URL.Path {
+	case "/healthz", "/livez":
+	case "/readyz":
+		if a.closing.Load() {
+			err = errClosing
+		}
+	case "/readyz/writes":
+		err = a.pushable()
+	default:
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	if err != nil {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_, _ = fmt.Fprintln(w, err)
+		return
+	}
+	_, _ = fmt.Fprintln(w, "ok")
+}
+
+func (a *Appliance) status() (api.Status, error) {
+	usage, err := a.blobs.Usage()
+	if err != nil {
+		return api.Status{}, err
+	}
+	contents, err := a.meta.Stats()
+	if err != nil {
+		return api.Status{}, err
+	}
+	damaged, err := a.blobs.Quarantined()
+	if err != nil {
+		return api.Status{}, err
+	}
+	s := api.Status{
+		Version: Version(), Node: a.cfg.Node, Zone: a.cfg.Zone, Started: a.started,
+		Leader: a.node.Status().Leading, ReadOnly: a.cfg.ReadOnly, ReadReady: true,
+		Disk: api.DiskStatus{
+			Total: usage.Total, Free: usage.Free, Reserve: usage.Reserve, Pressure: usage.State.String(),
+		},
+		Contents: contents,
+	}
+	for _, b := range damaged {
+		s.Quarantined = append(s.Quarantined, b.Digest)
+	}
+	if err := a.pushable(); err != nil {
+		s.WriteError = err.Error()
+	}
+	s.WriteReady = s.WriteError == ""
+	return s, nil
+}

@@ -1,0 +1,106 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"skerry.dev/skerry/appliance/api"
+)
+
+// Limits of the HTTP servers. There is none on a whole body: a slow link may
+// take its hours, as long as bytes keep coming.
+const (
+	headerTimeout  = 10 * time.Second
+	idleTimeout    = 2 * time.Minute
+	headerBytesMax = 64 << 10
+)
+
+// public is the handler of the public address.
+func (a *Appliance) public() http.Handler {
+	control := api.Handler(api.Config{Operator: operator{a}, Admit: a.admit, Log: a.log})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := r.URL.Path
+		switch {
+		case path == "/v2" || strings.HasPrefix(path, "/v2/"):
+			a.registry.ServeHTTP(w, r)
+		case strings.HasPrefix(path, "/apis/"):
+			control.ServeHTTP(w, r)
+		case path == "/ca.crt" && a.tls != nil:
+			w.Header().Set("Content-Type", "application/x-pem-file")
+			_, _ = w.Write(a.tls.CA())
+		default:
+			a.healthy(w, r)
+		}
+	})
+}
+
+// listen opens the public address and the socket.
+func (a *Appliance) listen(ctx context.Context) error {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", a.cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	a.addr = l.Addr()
+	if a.tls != nil {
+		l = a.tls.Wrap(l)
+	}
+	a.publicListener = l
+
+	path := a.dir.join(socketName)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove old socket: %w", err)
+	}
+	// The directory is 0700, so nobody else gets between bind and chmod.
+	if a.socketListener, err = lc.Listen(ctx, "unix", path); err != nil {
+		return fmt.Errorf("listen on socket: %w", err)
+	}
+	return os.Chmod(path, 0o600)
+}
+
+// serve answers on both listeners until ctx ends, and then until running
+// requests are done or the drain timeout is over.
+func (a *Appliance) serve(ctx context.Context) error {
+	local := api.Handler(api.Config{Operator: operator{a}, Admit: admitLocal, Log: a.log})
+	g, ctx := errgroup.WithContext(ctx)
+	for l, h := range map[net.Listener]http.Handler{a.publicListener: a.public(), a.socketListener: local} {
+		srv := a.server(h)
+		g.Go(func() error {
+			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve %s: %w", l.Addr(), err)
+			}
+			return nil
+		})
+		g.Go(func() error {
+			<-ctx.Done()
+			a.closing.Store(true)
+			drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.DrainTimeout)
+			defer cancel()
+			if err := srv.Shutdown(drain); err != nil {
+				a.log.WarnContext(ctx, "requests were cut off", "err", err)
+				return srv.Close()
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func (a *Appliance) server(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    headerBytesMax,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+}

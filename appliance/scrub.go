@@ -1,0 +1,162 @@
+package appliance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"skerry.dev/skerry/appliance/api"
+	"skerry.dev/skerry/blobstore"
+	"skerry.dev/skerry/meta"
+)
+
+const (
+	// orphanAge is how old a file that the metadata does not know must be
+	// before it is debris: a push makes the file first and tells then.
+	orphanAge = time.Hour
+	// scrubRateMin keeps a pass over few bytes from taking its whole period.
+	scrubRateMin = 4 << 20
+)
+
+// scrubLoop verifies every blob once in each period, at the rate that takes
+// half of it.
+func (a *Appliance) scrubLoop(ctx context.Context) error {
+	for every(ctx, a.cfg.ScrubPeriod/2) {
+		stats, err := a.meta.Stats()
+		if err == nil {
+			rate := max(scrubRateMin, int64(float64(stats.BlobBytes)/(a.cfg.ScrubPeriod/2).Seconds()))
+			_, err = a.scrub(ctx, api.ScrubRequest{BytesPerSecond: rate}, func(api.ScrubReport) {})
+		}
+		if err != nil {
+			a.log.WarnContext(ctx, "scrub stopped", "err", err)
+		}
+	}
+	return nil
+}
+
+// scrub reads every blob on this disk and compares it with its name (I6). Bad
+// bytes go to quarantine; files that nothing knows, left by a push that never
+// finished, are removed.
+func (a *Appliance) scrub(ctx context.Context, q api.ScrubRequest, progress func(api.ScrubReport)) (api.ScrubReport, error) {
+	var report api.ScrubReport
+	if err := a.expected(ctx, func(b meta.Blob, present bool) {
+		report.TotalBlobs++
+		report.TotalBytes += b.Size
+		if !present {
+			report.Missing = append(report.Missing, b.Digest)
+		}
+	}); err != nil {
+		return report, err
+	}
+	rate := blobstore.NewRate(q.BytesPerSecond)
+	var told time.Time
+	for info, err := range a.blobs.All() {
+		if err != nil {
+			return report, fmt.Errorf("list blobs: %w", err)
+		}
+		if err := a.scrubOne(ctx, info, rate, &report); err != nil {
+			return report, err
+		}
+		if now := time.Now(); now.Sub(told) > time.Second/2 {
+			told = now
+			progress(report)
+		}
+	}
+	a.log.InfoContext(ctx, "scrubbed", "blobs", report.Blobs, "bytes", report.Bytes,
+		"damaged", len(report.Damaged), "missing", len(report.Missing), "orphans", report.Orphans)
+	return report, nil
+}
+
+func (a *Appliance) scrubOne(ctx context.Context, b blobstore.Info, rate *blobstore.Rate, report *api.ScrubReport) error {
+	known, err := a.meta.Known(b.Digest)
+	if err != nil {
+		return err
+	}
+	if !known {
+		return a.removeOrphan(b, report)
+	}
+	err = a.blobs.Verify(ctx, b.Digest, rate)
+	switch {
+	case errors.Is(err, blobstore.ErrNotFound): // collected meanwhile
+		return nil
+	case errors.Is(err, blobstore.ErrDigest):
+		a.log.ErrorContext(ctx, "blob is damaged: push or restore it again", "digest", b.Digest)
+		report.Damaged = append(report.Damaged, b.Digest)
+	case err != nil:
+		return err
+	}
+	report.Blobs++
+	report.Bytes += b.Size
+	return nil
+}
+
+func (a *Appliance) removeOrphan(b blobstore.Info, report *api.ScrubReport) error {
+	if time.Since(b.Time) < orphanAge {
+		return nil
+	}
+	_, err := a.blobs.Remove(b.Digest, func() (bool, error) { return a.meta.Known(b.Digest) })
+	if errors.Is(err, blobstore.ErrPinned) {
+		return nil
+	}
+	if err == nil {
+		report.Orphans++
+	}
+	return err
+}
+
+// expected calls f with each blob that the metadata says is on this disk.
+func (a *Appliance) expected(ctx context.Context, f func(b meta.Blob, present bool)) (err error) {
+	snap, err := a.db.Snapshot()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, snap.Close()) }()
+	for b, err := range snap.Blobs() {
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		info, err := a.blobs.Stat(b.Digest)
+		if err != nil && !errors.Is(err, blobstore.ErrNotFound) {
+			return err
+		}
+		f(b, err == nil && info.Size == b.Size)
+	}
+	return nil
+}
+
+// check walks the invariants of the metadata, and whether each blob that it
+// knows is on the disk with its size.
+func (a *Appliance) check(ctx context.Context, found func(meta.Problem)) error {
+	for p, err := range a.db.Check(ctx) {
+		if err != nil {
+			return err
+		}
+		found(p)
+	}
+	return a.expected(ctx, func(b meta.Blob, present bool) {
+		if !present {
+			found(meta.Problem{
+				Invariant: "I1", Where: "blob " + b.Digest.String(),
+				What: fmt.Sprintf("%d bytes should be on this disk and are not: push or restore the blob again", b.Size),
+			})
+		}
+	})
+}
+
+// Check is what check does, for a data directory that no process uses.
+func Check(ctx context.Context, data string, log *slog.Logger, found func(meta.Problem)) (err error) {
+	if _, err := os.Stat(data); err != nil {
+		return fmt.Errorf("no data to check: %w", err)
+	}
+	a, err := openStores(ctx, Config{Data: data}, log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.check(ctx, found), a.Close())
+}
