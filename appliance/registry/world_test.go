@@ -261,3 +261,5 @@ func broken(b []byte) io.Reader {
 type errReader struct{ err error }
 
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
+
+func errorsIsManifest(err error) bool { return errors.Is(err, registry.ErrManifest) }
