@@ -161,8 +161,8 @@ func TestAcknowledgedCommandsAreReplayedAfterACrash(t *testing.T) {
 	}
 }
 
-// image copies the home as a crash would leave it, without the state machine's
-// uncheckpointed part.
+// image copies the home as a crash would leave it, without the part of the
+// state machine that no checkpoint holds. Nothing may be going on meanwhile.
 func (h home) image(tb testing.TB) home {
 	tb.Helper()
 	c := h

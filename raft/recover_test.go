@@ -1,0 +1,151 @@
+package raft_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"skerry.dev/skerry/raft"
+)
+
+func copyFile(tb testing.TB, from, to string) {
+	tb.Helper()
+	b, err := os.ReadFile(from)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.WriteFile(to, b, 0o600); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// cutting makes a home that cuts its log all the time.
+func cutting(tb testing.TB) home {
+	tb.Helper()
+	h := newHome(tb)
+	h.cfg.SegmentSize = 16 << 10
+	h.cfg.SnapshotThreshold, h.cfg.TrailingLogs = 20, 5
+	h.cfg.SnapshotInterval = 5 * time.Millisecond
+	return h
+}
+
+// eventually waits for something that happens beside the test.
+func eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
+	ctx := soon(tb)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			tb.Fatalf("not within the time: %s", what)
+		}
+	}
+}
+
+func TestLogIsCutBehindCheckpointsOnly(t *testing.T) {
+	h := cutting(t)
+	n, l := h.ready(t)
+	for i := range 300 {
+		propose(t, n, fmt.Sprint("c", i))
+		if s := n.Status(); s.FirstIndex > s.DurableIndex+1 {
+			t.Fatalf("log begins with %d, checkpoint is at %d", s.FirstIndex, s.DurableIndex)
+		}
+	}
+	eventually(t, "log is cut", func() bool { return n.Status().FirstIndex > 1 })
+	want := l.entries()
+	closeNode(t, n)
+	n, l = h.ready(t)
+	propose(t, n, "last")
+	if got := l.entries(); len(got) != len(want)+1 {
+		t.Errorf("%d entries after the restart, want %d", len(got), len(want)+1)
+	}
+}
+
+func TestLogBeyondItsStateMachineIsRefused(t *testing.T) {
+	h := cutting(t)
+	n, _ := h.ready(t)
+	for i := range 100 {
+		propose(t, n, fmt.Sprint("c", i))
+	}
+	eventually(t, "log is cut", func() bool { return n.Status().FirstIndex > 1 })
+	closeNode(t, n)
+	_, err := raft.Start(h.cfg, openLedger(t, t.TempDir())) // an empty database
+	if !errors.Is(err, raft.ErrMismatch) {
+		t.Errorf("start: %v", err)
+	}
+}
+
+func TestLostVoteIsRefused(t *testing.T) {
+	for _, lost := range []string{"vote", "everything"} {
+		t.Run(lost, func(t *testing.T) {
+			h := newHome(t)
+			n, _ := h.ready(t)
+			propose(t, n, "a")
+			closeNode(t, n)
+			path := h.cfg.Dir
+			if lost == "vote" {
+				path = filepath.Join(path, "vote")
+			}
+			if err := os.RemoveAll(path); err != nil {
+				t.Fatal(err)
+			}
+			_, err := raft.Start(h.cfg, openLedger(t, filepath.Join(h.dir, "db")))
+			if !errors.Is(err, raft.ErrMismatch) {
+				t.Errorf("start: %v", err)
+			}
+		})
+	}
+}
+
+func TestLogOfAnotherNodeIsRefused(t *testing.T) {
+	h := newHome(t)
+	n, _ := h.ready(t)
+	propose(t, n, "a")
+	closeNode(t, n)
+	h.cfg.NodeID = "n1.disk2"
+	_, err := raft.Start(h.cfg, openLedger(t, filepath.Join(h.dir, "db")))
+	if !errors.Is(err, raft.ErrMismatch) {
+		t.Errorf("start: %v", err)
+	}
+}
+
+func TestLogThatASnapshotSupersededIsDropped(t *testing.T) {
+	h := newHome(t)
+	n, _ := h.ready(t)
+	propose(t, n, "old")
+	closeNode(t, n)
+	// A crash after Install and before the log was dropped: the state machine
+	// is far ahead of its log.
+	db := filepath.Join(h.dir, "db")
+	l := openLedger(t, db)
+	_, position := l.Position()
+	if err := l.Checkpoint(1000, raft.AtIndex(t, position, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	n, l = h.ready(t)
+	propose(t, n, "new")
+	if !l.has("old") || l.entries()["new"] <= 1000 {
+		t.Errorf("entries %v", l.entries())
+	}
+	if s := n.Status(); s.FirstIndex != 1001 {
+		t.Errorf("log begins with %d, want 1001", s.FirstIndex)
+	}
+}
+
+func TestEmptyLogOfAnInterruptedFoundingIsFounded(t *testing.T) {
+	h := newHome(t)
+	if err := os.MkdirAll(h.cfg.Dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	raft.WriteTerm(t, h.cfg.Dir, 1) // the first step, then the crash
+	n, _ := h.ready(t)
+	propose(t, n, "a")
+}
