@@ -1,7 +1,7 @@
 package appliance
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -21,6 +21,7 @@ const (
 // Config says everything about one node. Zero fields mean their default.
 type Config struct {
 	// Data is the directory that holds everything; it is created when absent.
+	// Default "data" in the working directory.
 	Data string
 	// Listen is the address of the public listener, host:port. Default ":5000".
 	Listen string
@@ -55,24 +56,31 @@ type Config struct {
 	LogSegmentBytes int
 }
 
-// withDefaults returns c with every default filled in.
+// Defaults is what a Config means where it says nothing.
+func Defaults() Config {
+	return Config{
+		Data:         "data",
+		Listen:       ":5000",
+		TLS:          TLSSelf,
+		Grace:        24 * time.Hour,
+		CollectEvery: 24 * time.Hour,
+		ScrubPeriod:  30 * 24 * time.Hour,
+		UploadTTL:    48 * time.Hour,
+		DrainTimeout: 30 * time.Second,
+	}
+}
+
+// withDefaults returns c with every default filled in, if it is valid then.
 func (c Config) withDefaults() (Config, error) {
-	def := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
-	}
-	def(&c.Grace, 24*time.Hour)
-	def(&c.CollectEvery, 24*time.Hour)
-	def(&c.ScrubPeriod, 30*24*time.Hour)
-	def(&c.UploadTTL, 48*time.Hour)
-	def(&c.DrainTimeout, 30*time.Second)
-	if c.Listen == "" {
-		c.Listen = ":5000"
-	}
-	if c.TLS == "" {
-		c.TLS = TLSSelf
-	}
+	d := Defaults()
+	c.Data = cmp.Or(c.Data, d.Data)
+	c.Listen = cmp.Or(c.Listen, d.Listen)
+	c.TLS = cmp.Or(c.TLS, d.TLS)
+	c.Grace = cmp.Or(c.Grace, d.Grace)
+	c.CollectEvery = cmp.Or(c.CollectEvery, d.CollectEvery)
+	c.ScrubPeriod = cmp.Or(c.ScrubPeriod, d.ScrubPeriod)
+	c.UploadTTL = cmp.Or(c.UploadTTL, d.UploadTTL)
+	c.DrainTimeout = cmp.Or(c.DrainTimeout, d.DrainTimeout)
 	if c.Node == "" {
 		name, err := os.Hostname()
 		if err != nil {
@@ -84,9 +92,6 @@ func (c Config) withDefaults() (Config, error) {
 }
 
 func (c Config) validate() error {
-	if c.Data == "" {
-		return errors.New("no data directory given: use --data")
-	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen address %q: want host:port or :port", c.Listen)

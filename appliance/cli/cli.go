@@ -51,7 +51,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 func newApp(stdout, stderr io.Writer) *cli.App {
-	return &cli.App{
+	app := &cli.App{
 		Name:                   "skerry",
 		Usage:                  "a container registry for places with no cloud under them",
 		Version:                appliance.Version(),
@@ -81,6 +81,20 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			versionCommand(),
 		},
 	}
+	settle(app.Commands)
+	return app
+}
+
+// settle gives all commands what the app gives only itself.
+func settle(commands []*cli.Command) {
+	for _, c := range commands {
+		c.OnUsageError = onUsageError
+		c.HideHelpCommand = true
+		if len(c.Subcommands) > 0 {
+			c.Action = noCommand
+		}
+		settle(c.Subcommands)
+	}
 }
 
 func onUsageError(_ *cli.Context, err error, _ bool) error { return usageError{err} }
@@ -90,7 +104,7 @@ func noCommand(c *cli.Context) error {
 	if c.NArg() > 0 {
 		return usagef("there is no command %q", c.Args().First())
 	}
-	return cli.ShowAppHelp(c)
+	return cli.ShowSubcommandHelp(c)
 }
 
 // wantArgs returns the arguments if there are as many as names.

@@ -22,7 +22,9 @@ import (
 var errNotRunning = errors.New("no registry is running")
 
 func dataFlag() cli.Flag {
-	return &cli.StringFlag{Name: "data", Value: "data", EnvVars: env("DATA"), Usage: "`DIR` that holds everything"}
+	return &cli.StringFlag{
+		Name: "data", Value: appliance.Defaults().Data, EnvVars: env("DATA"), Usage: "`DIR` that holds everything",
+	}
 }
 
 // connectFlags say which registry a command speaks to: the one that serves
@@ -30,10 +32,19 @@ func dataFlag() cli.Flag {
 func connectFlags(more ...cli.Flag) []cli.Flag {
 	return append([]cli.Flag{
 		dataFlag(),
-		&cli.StringFlag{Name: "server", EnvVars: env("SERVER"), Usage: "`URL` of a registry elsewhere, instead of the one that serves --data"},
-		&cli.StringFlag{Name: "ca", EnvVars: env("CA"), Usage: "`FILE` with the CA certificate of --server (default: the system's)"},
-		&cli.StringFlag{Name: "username", Aliases: []string{"u"}, Value: "admin", EnvVars: env("USERNAME"), Usage: "account at --server"},
-		&cli.StringFlag{Name: "password-file", EnvVars: env("PASSWORD_FILE"), Usage: "`FILE` with its password (default: $SKERRY_PASSWORD)"},
+		&cli.StringFlag{
+			Name: "server", EnvVars: env("SERVER"),
+			Usage: "`URL` of a registry elsewhere, instead of the one that serves --data",
+		},
+		&cli.StringFlag{
+			Name: "ca", EnvVars: env("CA"), Usage: "`FILE` with the CA certificate of --server (default: the system's)",
+		},
+		&cli.StringFlag{
+			Name: "username", Aliases: []string{"u"}, Value: "admin", EnvVars: env("USERNAME"), Usage: "`ACCOUNT` at --server",
+		},
+		&cli.StringFlag{
+			Name: "password-file", EnvVars: env("PASSWORD_FILE"), Usage: "`FILE` with its password (default: $SKERRY_PASSWORD)",
+		},
 	}, more...)
 }
 

@@ -22,28 +22,64 @@ func serveCommand() *cli.Command {
 		Description: "Serves a registry with everything it holds under --data. The first start makes the account admin\n" +
 			"and writes its password to DATA/admin-password. SIGTERM lets running requests finish first.",
 		Flags: append(serveFlags(),
-			&cli.StringFlag{Name: "log-format", Value: "text", EnvVars: env("LOG_FORMAT"), Usage: "text or json"},
-			&cli.StringFlag{Name: "log-level", Value: "info", EnvVars: env("LOG_LEVEL"), Usage: "debug, info, warn or error"},
+			&cli.StringFlag{
+				Name: "log-format", Value: "text", EnvVars: env("LOG_FORMAT"), Usage: "`FORMAT`: text or json",
+			},
+			&cli.StringFlag{
+				Name: "log-level", Value: "info", EnvVars: env("LOG_LEVEL"), Usage: "`LEVEL`: debug, info, warn or error",
+			},
 		),
 		Action: serve,
 	}
 }
 
 func serveFlags() []cli.Flag {
+	d := appliance.Defaults()
 	return []cli.Flag{
 		dataFlag(),
-		&cli.StringFlag{Name: "listen", Value: ":5000", EnvVars: env("LISTEN"), Usage: "`ADDRESS` of the public listener"},
-		&cli.StringFlag{Name: "tls", Value: string(appliance.TLSSelf), EnvVars: env("TLS"), Usage: "`MODE`: self (own CA) or off (plain HTTP)"},
-		&cli.BoolFlag{Name: "plain-anywhere", EnvVars: env("PLAIN_ANYWHERE"), Usage: "allow --tls off on addresses that are not loopback"},
-		&cli.StringSliceFlag{Name: "name", EnvVars: env("NAMES"), Usage: "further host `NAME` or address that clients use (repeatable)"},
+		&cli.StringFlag{
+			Name: "listen", Value: d.Listen, EnvVars: env("LISTEN"),
+			Usage: "`ADDRESS` of the public listener",
+		},
+		&cli.StringFlag{
+			Name: "tls", Value: string(d.TLS), EnvVars: env("TLS"),
+			Usage: "`MODE`: self (own CA) or off (plain HTTP)",
+		},
+		&cli.BoolFlag{
+			Name: "plain-anywhere", EnvVars: env("PLAIN_ANYWHERE"),
+			Usage: "allow --tls off on addresses that are not loopback",
+		},
+		&cli.StringSliceFlag{
+			Name: "name", EnvVars: env("NAME"),
+			Usage: "further host `NAME` or address that clients use (repeatable)",
+		},
 		&cli.StringFlag{Name: "node", EnvVars: env("NODE"), Usage: "`NAME` of this node (default: the host name)"},
 		&cli.StringFlag{Name: "zone", EnvVars: env("ZONE"), Usage: "`ZONE` that this node stands in"},
 		&cli.BoolFlag{Name: "read-only", EnvVars: env("READ_ONLY"), Usage: "refuse pushes and deletes"},
-		&cli.DurationFlag{Name: "grace", EnvVars: env("GRACE"), Usage: "how long deleted content can be undeleted (default: 24h)"},
-		&cli.DurationFlag{Name: "collect-every", EnvVars: env("COLLECT_EVERY"), Usage: "pause between garbage collections (default: 24h)"},
-		&cli.DurationFlag{Name: "scrub-period", EnvVars: env("SCRUB_PERIOD"), Usage: "time for one verification of all blobs (default: 720h)"},
-		&cli.DurationFlag{Name: "upload-ttl", EnvVars: env("UPLOAD_TTL"), Usage: "how long an abandoned upload is kept (default: 48h)"},
-		&cli.IntFlag{Name: "log-segment-bytes", EnvVars: env("LOG_SEGMENT_BYTES"), Usage: "disk space that the metadata log takes at a time (default: 64 MiB, less on small disks)", Hidden: true},
+		&cli.DurationFlag{
+			Name: "grace", Value: d.Grace, EnvVars: env("GRACE"),
+			Usage: "`DURATION` for which deleted content can be undeleted",
+		},
+		&cli.DurationFlag{
+			Name: "collect-every", Value: d.CollectEvery, EnvVars: env("COLLECT_EVERY"),
+			Usage: "`DURATION` between garbage collections",
+		},
+		&cli.DurationFlag{
+			Name: "scrub-period", Value: d.ScrubPeriod, EnvVars: env("SCRUB_PERIOD"),
+			Usage: "`DURATION` in which every blob is verified once",
+		},
+		&cli.DurationFlag{
+			Name: "upload-ttl", Value: d.UploadTTL, EnvVars: env("UPLOAD_TTL"),
+			Usage: "`DURATION` for which an abandoned upload is kept",
+		},
+		&cli.DurationFlag{
+			Name: "drain-timeout", Value: d.DrainTimeout, EnvVars: env("DRAIN_TIMEOUT"),
+			Usage: "`DURATION` that running requests get at a stop",
+		},
+		&cli.IntFlag{
+			Name: "log-segment-bytes", EnvVars: env("LOG_SEGMENT_BYTES"),
+			Usage: "disk space, in `BYTES`, that the metadata log takes at a time (default: 64 MiB, less on a small disk)",
+		},
 	}
 }
 
@@ -68,6 +104,7 @@ func serve(c *cli.Context) error {
 		CollectEvery:    c.Duration("collect-every"),
 		ScrubPeriod:     c.Duration("scrub-period"),
 		UploadTTL:       c.Duration("upload-ttl"),
+		DrainTimeout:    c.Duration("drain-timeout"),
 		LogSegmentBytes: c.Int("log-segment-bytes"),
 	}, log)
 	if err != nil {
