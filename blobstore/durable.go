@@ -25,6 +25,7 @@ type disk interface {
 	allocate(f *os.File, off, n int64) error
 	write(f *os.File, p []byte, off int64) (int, error)
 	truncate(f *os.File, size int64) error
+	flush(f *os.File) // begin writing what sync will wait for
 	sync(f *os.File) error
 	mkdir(name string) error // no error when it exists
 	rename(from, to string) error
@@ -143,16 +144,23 @@ func (d osDisk) create(name string) (*os.File, error) {
 // open is for reading too: it changes nothing unless flags say so. What it
 // spares of os.OpenFile is the attempt to poll a file.
 func (d osDisk) open(name string, flags int) (*os.File, error) {
+	fd, err := d.openFD(name, flags)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), d.path(name)), nil
+}
+
+func (d osDisk) openFD(name string, flags int) (fd int, err error) {
 	name = d.path(name)
-	var fd int
-	err := uninterrupted(func() (err error) {
+	err = uninterrupted(func() (err error) {
 		fd, err = unix.Open(name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0o600)
 		return err
 	})
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+		return -1, &os.PathError{Op: "open", Path: name, Err: err}
 	}
-	return os.NewFile(uintptr(fd), name), nil
+	return fd, nil
 }
 
 // allocate sets n bytes from off aside without changing the size of f. File
@@ -170,6 +178,11 @@ func (osDisk) allocate(f *os.File, off, n int64) error {
 func (osDisk) write(f *os.File, p []byte, off int64) (int, error) { return f.WriteAt(p, off) }
 
 func (osDisk) truncate(f *os.File, size int64) error { return f.Truncate(size) }
+
+// flush is a wish: whether it came true, sync will tell.
+func (osDisk) flush(f *os.File) {
+	_ = unix.SyncFileRange(int(f.Fd()), 0, 0, unix.SYNC_FILE_RANGE_WRITE)
+}
 
 // sync waits for the bytes and the size of f, not for its times.
 func (osDisk) sync(f *os.File) error {
@@ -202,11 +215,15 @@ func (d osDisk) remove(name string) error {
 }
 
 func (d osDisk) syncDir(name string) error {
-	f, err := d.open(name, unix.O_RDONLY|unix.O_DIRECTORY)
+	fd, err := d.openFD(name, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	err = uninterrupted(func() error { return unix.Fsync(fd) })
+	if err := errors.Join(err, unix.Close(fd)); err != nil {
+		return &os.PathError{Op: "sync", Path: d.path(name), Err: err}
+	}
+	return nil
 }
 
 // uninterrupted repeats a system call that a signal broke off.

@@ -50,6 +50,12 @@ func (u *Upload) Expect(n int64) error {
 	return nil
 }
 
+// flushEvery so many bytes the disk is told to begin writing them. Left to
+// itself the kernel waits for half a minute or a tenth of the memory, so that
+// most of a large layer would only be written while its client waits for
+// Commit, and other files' syncs behind it.
+const flushEvery = 16 << 20
+
 // Use makes alg the algorithm that is hashed while bytes arrive: for a request
 // that names the digest before it sends the body. Bytes that were hashed with
 // another are read again.
@@ -81,6 +87,9 @@ func (u *Upload) Write(p []byte) (int, error) {
 	_, _ = st.hash.Write(p[:n]) // never fails
 	st.hashed = size + int64(n)
 	st.size.Store(st.hashed)
+	if size/flushEvery != st.hashed/flushEvery {
+		u.store.disk.flush(st.file)
+	}
 	if err != nil {
 		st.end = max(st.end, size+int64(len(p)))
 		return n, fmt.Errorf("write upload: %w", asFull(err))
