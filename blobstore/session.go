@@ -20,7 +20,7 @@ import (
 // recently used is closed, or forgotten and read again when it is resumed.
 const (
 	idleFilesMax    = 256
-	idleSessionsMax = 8192
+	idleSessionsMax = 1024
 )
 
 // A session is what this process knows of one upload: enough to go on without

@@ -143,7 +143,7 @@ func TestIdleUploadsDoNotUseUpDescriptors(t *testing.T) {
 func TestForgottenUploadIsFoundOnDisk(t *testing.T) {
 	s := open(t, t.TempDir())
 	id := begin(t, s, []byte("old "))
-	for range 8200 { // more than are remembered
+	for range 1100 { // more than are remembered
 		begin(t, s, nil)
 	}
 	if size, _, err := s.StatUpload("r", id); size != 4 || err != nil {
@@ -152,7 +152,7 @@ func TestForgottenUploadIsFoundOnDisk(t *testing.T) {
 	if err := finish(s, id, []byte("new"), digest.FromString("old new")); err != nil {
 		t.Error(err)
 	}
-	if n, _, err := s.PurgeUploads(t.Context(), time.Now().Add(time.Hour)); n != 8200 || err != nil {
+	if n, _, err := s.PurgeUploads(t.Context(), time.Now().Add(time.Hour)); n != 1100 || err != nil {
 		t.Errorf("purged %d, %v", n, err)
 	}
 }
