@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -33,7 +34,12 @@ type world struct {
 	meta  *meta.Store
 	blobs *blobstore.Store
 	h     http.Handler
+	later atomic.Int64 // nanoseconds that meta's clock is ahead
 }
+
+// grace is how long what nothing refers to is kept: short enough that a pusher's
+// question renews it.
+const grace = 10 * time.Hour
 
 // oneNode is a log without peers.
 type oneNode struct {
@@ -77,7 +83,9 @@ func openStores(t testing.TB, blobs blobstore.Config) *world {
 		}
 	})
 	w.log = &oneNode{db: db}
-	w.meta = meta.NewStore(db, w.log, meta.StoreConfig{})
+	w.meta = meta.NewStore(db, w.log, meta.StoreConfig{
+		Grace: grace, Now: func() time.Time { return time.Now().Add(time.Duration(w.later.Load())) },
+	})
 	blobs.Dir, blobs.Reserve = filepath.Join(w.dir, "blobs"), -1
 	w.openBlobs(blobs)
 	return w

@@ -1,0 +1,199 @@
+package registry_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"skerry.dev/skerry/appliance/registry"
+	"skerry.dev/skerry/meta"
+)
+
+// policy allows what is in it, "repo:action", and remembers what was asked.
+type policy struct {
+	mu    sync.Mutex // guards asked
+	asked []string
+	may   []string
+	user  string // "" means nobody: 401
+	err   error
+}
+
+func (p *policy) Authorize(w http.ResponseWriter, _ *http.Request, access ...registry.Access) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var names []string
+	for _, a := range access {
+		names = append(names, fmt.Sprintf("%s:%s", a.Repo, a.Action))
+	}
+	p.asked = append(p.asked, strings.Join(names, " "))
+	if p.err != nil {
+		return "", p.err
+	}
+	if p.user == "" {
+		return "", &registry.ChallengeError{Challenge: `Bearer scope="` + strings.Join(names, " ") + `"`}
+	}
+	for _, name := range names {
+		if !slices.Contains(p.may, name) {
+			return "", fmt.Errorf("%s: %w", name, registry.ErrDenied)
+		}
+	}
+	w.Header().Set("X-User", p.user)
+	return p.user, nil
+}
+
+func (p *policy) into(c *registry.Config) { c.Auth = p }
+
+// Every request asks for what it needs, and for nothing else, before anything is looked up.
+func TestEveryRequestIsAuthorized(t *testing.T) {
+	const id = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	for request, want := range map[string]string{
+		"GET /v2/":                                   "",
+		"GET /v2/_catalog":                           ":catalog",
+		"GET /v2/a/tags/list":                        "a:pull",
+		"GET /v2/a/manifests/x":                      "a:pull",
+		"HEAD /v2/a/manifests/" + someDigest:         "a:pull",
+		"GET /v2/a/manifests/.bad":                   "a:pull",
+		"PUT /v2/a/manifests/x":                      "a:pull a:push",
+		"PUT /v2/a/manifests/.bad":                   "a:pull a:push",
+		"DELETE /v2/a/manifests/x":                   "a:delete",
+		"DELETE /v2/a/manifests/" + someDigest:       "a:delete",
+		"GET /v2/a/blobs/" + someDigest:              "a:pull",
+		"HEAD /v2/a/blobs/" + someDigest:             "a:pull",
+		"DELETE /v2/a/blobs/" + someDigest:           "a:delete",
+		"POST /v2/a/blobs/uploads/":                  "a:pull a:push",
+		"POST /v2/a/blobs/uploads/?from=b&mount=x":   "a:pull a:push b:pull",
+		"PATCH /v2/a/blobs/uploads/" + id:            "a:pull a:push",
+		"PUT /v2/a/blobs/uploads/" + id:              "a:pull a:push",
+		"GET /v2/a/blobs/uploads/" + id:              "a:pull a:push",
+		"DELETE /v2/a/blobs/uploads/" + id:           "a:pull a:push",
+		"GET /v2/a/referrers/" + someDigest:          "a:pull",
+		"PATCH /v2/a/manifests/x":                    "a:pull", // 405, but not to strangers
+		"OPTIONS /v2/a/tags/list":                    "a:pull",
+		"PUT /v2/a/blobs/uploads/":                   "a:pull",
+		"POST /v2/a/blobs/uploads/" + id + "?_state": "a:pull",
+	} {
+		t.Run(request, func(t *testing.T) {
+			p := &policy{}
+			w := newWorld(t, p.into)
+			method, path, _ := strings.Cut(request, " ")
+			w.do(method, path, nil).want(401).wantHead("WWW-Authenticate", `Bearer scope="`+want+`"`)
+			if len(p.asked) == 0 || p.asked[0] != want {
+				t.Errorf("asked %q first, want %q", p.asked, want)
+			}
+			p.user = "mallory"
+			if request != "GET /v2/" {
+				w.do(method, path, nil).want(403)
+			}
+			p.err = errors.New("the directory is down")
+			w.do(method, path, nil).want(500)
+		})
+	}
+}
+
+// Without a grant App gets nowhere, whatever its router takes a path for.
+func TestNoPathGetsPastTheFront(t *testing.T) {
+	p := &policy{user: "mallory"}
+	w := newWorld(t)
+	w.pushImage("a", "v1")
+	w.serve(registry.Handler, p.into)
+	layer := digest.FromString("layer of v1").String()
+	for _, path := range []string{
+		"/v2/a/manifests/v1", "/v2/a%2Fb/manifests/v1", "/v2//a/manifests/v1", "/v2/./a/manifests/v1", "/v2/x/../a/manifests/v1",
+		"/v2/a/manifests/v1/", "/v2/a/manifests//v1", "/v2/A.b/a/manifests/v1", "/v2/host:5000/a/manifests/v1", "/V2/a/manifests/v1",
+		"/v2/a/blobs/" + layer, "/v2/a/blobs/" + layer + "/", "/v2/a/blobs//" + layer, "/v2/host.example:1/a/blobs/" + layer,
+		"/v2/_catalog", "/v2/_catalog/", "/v2/a/tags/list", "/v2/a/tags/list/", "/v2/host:1/a/tags/list",
+		"/v2/a/blobs/uploads", "/v2/a/blobs/uploads/", "/v2/host:1/a/blobs/uploads/", "/v2/a/blobs/uploads/x/", "//v2/a/tags/list",
+	} {
+		for _, method := range []string{"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"} {
+			a := w.do(method, path, []byte("{}"), typed)
+			if a.status < 400 && a.status != 301 && a.status != 308 && method != "OPTIONS" {
+				t.Errorf("%s %s: %d %s", method, path, a.status, a.body)
+			}
+		}
+	}
+	w.serve(registry.Handler)
+	w.do("GET", "/v2/a/manifests/v1", nil).want(200)
+	w.do("GET", "/v2/a/blobs/"+layer, nil).want(200)
+}
+
+// A digest is no permission: mounting needs pull on the source, and an upload is
+// what those without it get.
+func TestMountingNeedsPullOnTheSource(t *testing.T) {
+	w := newWorld(t)
+	d := w.pushBlob("secret", []byte("content")).Digest.String()
+	p := &policy{user: "alice", may: []string{"mine:pull", "mine:push", "mine:delete"}}
+	w.serve(registry.Handler, p.into)
+	given, anywhere := "/v2/mine/blobs/uploads/?from=secret&mount="+d, "/v2/mine/blobs/uploads/?mount="+d
+	w.do("POST", given, nil).want(202)
+	w.do("POST", anywhere, nil).want(202)
+	w.do("HEAD", "/v2/mine/blobs/"+d, nil).want(404)
+	p.may = append(p.may, "secret:pull")
+	w.do("POST", anywhere, nil).want(201)
+	w.do("DELETE", "/v2/mine/blobs/"+d, nil).want(202)
+	w.do("POST", given, nil).want(201)
+
+	p.user = ""
+	w.do("POST", given, nil).want(401).wantHead("WWW-Authenticate", `Bearer scope="mine:pull mine:push secret:pull"`)
+	p.user, p.may = "alice", []string{"secret:pull"}
+	w.do("POST", given, nil).want(403, "DENIED")
+}
+
+func TestWhoPushedIsRemembered(t *testing.T) {
+	p := &policy{user: "alice", may: []string{"a:pull", "a:push", "a:delete"}}
+	w := newWorld(t, p.into)
+	d := w.pushImage("a", "v1")
+	info, err := w.meta.ResolveTag("a", "v1")
+	w.must(err)
+	if info.Actor != "alice" || info.Digest != d {
+		t.Errorf("tag pushed by %q", info.Actor)
+	}
+	w.do("DELETE", "/v2/a/manifests/v1", nil).want(202)
+	events, err := w.meta.History("a", "v1")
+	w.must(err)
+	if events[0].Change != meta.ChangeDelete || events[0].Actor != "alice" {
+		t.Errorf("history begins with %+v", events[0])
+	}
+}
+
+// A pusher who is told that a blob exists will not send it, so it is kept until the
+// manifest can have come; others have no such claim.
+func TestOnlyAPushersQuestionKeepsABlob(t *testing.T) {
+	for name, may := range map[string][]string{
+		"puller": {"a:pull"},
+		"pusher": {"a:pull", "a:push"},
+	} {
+		w := newWorld(t)
+		d := w.pushBlob("a", []byte("x")).Digest
+		w.serve(registry.Handler, (&policy{user: name, may: may}).into)
+		w.later.Store(int64(grace * 2 / 3)) // most of the lease is over
+		w.do("HEAD", "/v2/a/blobs/"+d.String(), nil).want(200)
+		w.later.Store(int64(grace + time.Minute))
+		report, err := w.meta.Collect(t.Context(), meta.Collect{})
+		w.must(err)
+		if kept := report.Blobs == 0; kept != (name == "pusher") {
+			t.Errorf("after the question of a %s: %+v", name, report)
+		}
+	}
+}
+
+// A request whose Authorizer fails on a live server is answered, not dropped.
+func TestAnswersSayWhoIsAsked(t *testing.T) {
+	p := &policy{user: "alice", may: []string{"a:pull"}}
+	w := newWorld(t, p.into)
+	srv := httptest.NewServer(w.h)
+	defer srv.Close()
+	res, err := srv.Client().Get(srv.URL + "/v2/a/manifests/x")
+	w.must(err)
+	w.must(res.Body.Close())
+	if res.StatusCode != 404 || res.Header.Get("X-User") != "alice" {
+		t.Errorf("%d, X-User %q", res.StatusCode, res.Header.Get("X-User"))
+	}
+}
