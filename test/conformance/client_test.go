@@ -35,20 +35,24 @@ type repository struct {
 
 // repo returns a repository that does not exist yet.
 func (r *registry) repo(t *testing.T) *repository {
+	t.Helper()
 	return &repository{registry: r, t: t, name: "conformance/" + strings.ToLower(rand.Text())}
 }
 
 // in returns the same repository for the subtest t.
 func (r *repository) in(t *testing.T) *repository {
+	t.Helper()
 	return &repository{registry: r.registry, t: t, name: r.name}
 }
 
 func (r *repository) blobPath(d digest.Digest) string {
 	return "/v2/" + r.name + "/blobs/" + d.String()
 }
+
 func (r *repository) manifestPath(ref string) string { return "/v2/" + r.name + "/manifests/" + ref }
 func (r *repository) uploadsPath() string            { return "/v2/" + r.name + "/blobs/uploads/" }
 func (r *repository) tagsPath(query string) string   { return "/v2/" + r.name + "/tags/list" + query }
+
 func (r *repository) referrersPath(d digest.Digest) string {
 	return "/v2/" + r.name + "/referrers/" + d.String()
 }

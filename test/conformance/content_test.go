@@ -69,6 +69,7 @@ type bundle struct {
 }
 
 func newBundle(t *testing.T, alg digest.Algorithm) *bundle {
+	t.Helper()
 	return &bundle{t: t, alg: alg, tags: map[string]digest.Digest{}}
 }
 
@@ -209,6 +210,7 @@ func marshal(t *testing.T, v any) []byte {
 
 // smallImage returns a bundle of one image with one configuration and one layer.
 func smallImage(t *testing.T, alg digest.Algorithm) (*bundle, manifest) {
+	t.Helper()
 	b := newBundle(t, alg)
 	b.image(ocispec.Manifest{Layers: b.layers(1)})
 	return b, b.manifest()

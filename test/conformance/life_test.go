@@ -46,8 +46,12 @@ func live(r *repository, b *bundle) {
 		name string
 		run  func(*repository, *bundle)
 	}{
-		{"push", pushStage}, {"list", listStage}, {"head", headStage}, {"pull", pullStage},
-		{"referrers", referrersStage}, {"delete", deleteStage},
+		{"push", pushStage},
+		{"list", listStage},
+		{"head", headStage},
+		{"pull", pullStage},
+		{"referrers", referrersStage},
+		{"delete", deleteStage},
 	} {
 		r.t.Run(stage.name, func(t *testing.T) { stage.run(r.in(t), b) })
 	}

@@ -178,8 +178,7 @@ func badNamesAreRefused(r *repository) {
 		named := &repository{registry: r.registry, t: r.t, name: name}
 		named.do(call{method: http.MethodPost, to: named.uploadsPath()}).wantRefused()
 		named.get(named.manifestPath("latest")).wantRefused()
-		b, m := smallImage(r.t, digest.SHA256)
-		_ = b
+		_, m := smallImage(r.t, digest.SHA256)
 		named.putManifest(m, "latest", "").wantRefused()
 	}
 }

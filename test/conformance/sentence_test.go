@@ -32,7 +32,7 @@ func hold(t *testing.T, sentences ...sentence) {
 func forAlgorithms(check func(*repository, digest.Algorithm)) func(*repository) {
 	return func(r *repository) {
 		for _, alg := range []digest.Algorithm{digest.SHA256, digest.SHA512} {
-			r.t.Run(alg.String(), func(t *testing.T) { check(r.registry.repo(t), alg) })
+			r.t.Run(alg.String(), func(t *testing.T) { check(r.repo(t), alg) })
 		}
 	}
 }
