@@ -120,12 +120,12 @@ func writePEM(path, kind string, der []byte) error {
 	return os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
 }
 
-// writeHtpasswd makes htpasswd with account admin, at htpasswd's own default cost.
+// writeHtpasswd makes htpasswd for the account, at htpasswd's own default cost.
 func writeHtpasswd(dir string) error {
 	const cost = 5
 	hash, err := bcrypt.GenerateFromPassword([]byte(distributionSecret), cost)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "htpasswd"), fmt.Appendf(nil, "admin:%s\n", hash), 0o600)
+	return os.WriteFile(filepath.Join(dir, "htpasswd"), fmt.Appendf(nil, "%s:%s\n", account, hash), 0o600)
 }

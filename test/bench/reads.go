@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 
 	"github.com/opencontainers/go-digest"
@@ -108,12 +107,12 @@ const pageSize = 100
 func page(ctx context.Context, s *Server, list, last string) error {
 	q := url.Values{"n": {fmt.Sprint(pageSize)}, "last": {last}}
 	path := list + "?" + q.Encode()
-	var text bytes.Buffer
-	if _, err := s.client.expect(ctx, request{method: http.MethodGet, path: path}, http.StatusOK, &text); err != nil {
+	text, err := s.client.text(ctx, path)
+	if err != nil {
 		return err
 	}
 	var names struct{ Tags, Repositories []string }
-	if err := json.Unmarshal(text.Bytes(), &names); err != nil {
+	if err := json.Unmarshal(text, &names); err != nil {
 		return fmt.Errorf("GET %s: %w", path, err)
 	}
 	if got := len(names.Tags) + len(names.Repositories); got != pageSize {

@@ -104,10 +104,11 @@ func start(ctx context.Context, kind Kind, dir string, opts clientOptions) (_ *S
 		return nil, err
 	}
 	s.took = time.Since(began)
-	if s.client.password, err = kind.password(dir); err != nil {
+	password, err := kind.password(dir)
+	if err != nil {
 		return nil, fmt.Errorf("find password: %w", err)
 	}
-	return s, nil
+	return s, s.client.logIn(password)
 }
 
 // waitReady asks until every path of the kind answers, at most for two minutes.
