@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"go.etcd.io/bbolt"
 )
@@ -125,26 +124,4 @@ func checkFreelist(r io.ReaderAt, m boltMeta) (pages int64, err error) {
 		last = id
 	}
 	return pages, nil
-}
-
-// damaged says whether a panic was bbolt's answer to pages that make no sense, or the system's to
-// pages that cannot be read.
-func damaged(p any) bool {
-	switch p := p.(type) {
-	case string:
-		return strings.HasPrefix(p, "assertion failed") || strings.HasPrefix(p, "invalid page type") ||
-			strings.HasPrefix(p, "page ") || strings.HasPrefix(p, "freepages: ")
-	case interface{ Addr() uintptr }: // a fault, turned into a panic by debug.SetPanicOnFault
-		return true
-	default:
-		return false
-	}
-}
-
-// mustDamage turns a panic that means damage into an error, and lets others go on.
-func mustDamage(name string, p any) error {
-	if !damaged(p) {
-		panic(p)
-	}
-	return damage("%s: %v", name, p)
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"testing"
 
 	"go.etcd.io/bbolt"
@@ -76,6 +77,18 @@ func configKV(t testing.TB, dir string) meta.DBConfig {
 	return meta.DBConfig{Dir: dir, Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
 }
 
+// ramDir is a directory in memory where there is one: these tests sync thousands of times, and model
+// the disk themselves.
+func ramDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "meta-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
 // applyKV applies n entries, one at a time, after the last.
 func applyKV(t testing.TB, db *meta.DB, n int) {
 	t.Helper()
@@ -100,7 +113,8 @@ func hashKV(t testing.TB, db *meta.DB) uint64 {
 func writeKV(tx *bbolt.Tx, w io.Writer) error {
 	return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
 		return b.ForEach(func(k, v []byte) error {
-			_, err := fmt.Fprintf(w, "%s %x %x\n", name, k, v)
+			record := append(append(append([]byte{byte(len(k))}, name...), k...), v...)
+			_, err := w.Write(binary.BigEndian.AppendUint32(record, uint32(len(v))))
 			return err
 		})
 	})
@@ -120,5 +134,101 @@ func TestReopenReturnsToWhatWasApplied(t *testing.T) {
 	}
 	if got := hashKV(t, db); got != want {
 		t.Errorf("content %x after reopening, want %x", got, want)
+	}
+}
+
+func TestApplyIsAllOrNothing(t *testing.T) {
+	db := openKV(t, ramDir(t), kvSeam())
+	applyKV(t, db, 3)
+	want := hashKV(t, db)
+	bad := [][]byte{seedKV(4), []byte("bad"), seedKV(6)}
+	if _, err := db.Apply([]uint64{4, 5, 6}, bad, positionKV(6)); !errors.Is(err, errCommand) {
+		t.Fatalf("error %v, want that of the state machine", err)
+	}
+	if got := hashKV(t, db); got != want {
+		t.Error("a failed batch left something behind")
+	}
+	if index, pos := db.Position(); index != 3 || !bytes.Equal(pos, positionKV(3)) {
+		t.Errorf("position %d %q after a failed batch, want 3", index, pos)
+	}
+	applyKV(t, db, 3)
+}
+
+func TestApplyGivesEachCommandItsResult(t *testing.T) {
+	db := openKV(t, ramDir(t), kvSeam())
+	indexes := []uint64{3, 4, 9} // entries between are no commands
+	results, err := db.Apply(indexes, [][]byte{seedKV(3), seedKV(4), seedKV(9)}, positionKV(9))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range results {
+		if !bytes.Equal(r, seedKV(indexes[i])) {
+			t.Errorf("entry %d has result %x", indexes[i], r)
+		}
+	}
+	if _, err := db.Apply([]uint64{10}, [][]byte{seedKV(10)}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if index, pos := db.Position(); index != 10 || !bytes.Equal(pos, positionKV(9)) {
+		t.Errorf("position %d %q, want 10 and the position kept by nil", index, pos)
+	}
+}
+
+func TestBatchesOfAnySizeGiveTheSameState(t *testing.T) {
+	one, many := openKV(t, ramDir(t), kvSeam()), openKV(t, ramDir(t), kvSeam())
+	applyKV(t, one, 64)
+	for at := uint64(1); at <= 64; {
+		var indexes []uint64
+		var commands [][]byte
+		for n := uint64(1); n <= 1+at%7 && at <= 64; n, at = n+1, at+1 {
+			indexes, commands = append(indexes, at), append(commands, seedKV(at))
+		}
+		if _, err := many.Apply(indexes, commands, positionKV(at-1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if hashKV(t, one) != hashKV(t, many) {
+		t.Error("the same entries in other batches gave another state")
+	}
+}
+
+func TestApplyPanicsWhenAnEntryComesTwice(t *testing.T) {
+	db := openKV(t, ramDir(t), kvSeam())
+	applyKV(t, db, 5)
+	for _, indexes := range [][]uint64{{5}, {4}, {6, 6}, {7, 6}} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("entries %d after 5 did not panic", indexes)
+				}
+			}()
+			commands := make([][]byte, len(indexes))
+			for i := range commands {
+				commands[i] = seedKV(1)
+			}
+			_, _ = db.Apply(indexes, commands, nil)
+		}()
+	}
+	applyKV(t, db, 1) // and no lock was left behind
+}
+
+func TestClosedDatabaseSaysSo(t *testing.T) {
+	db := openKV(t, ramDir(t), kvSeam())
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, applyErr := db.Apply([]uint64{1}, [][]byte{seedKV(1)}, nil)
+	_, snapErr := db.Snapshot()
+	for name, err := range map[string]error{
+		"view":       db.View(func(*bbolt.Tx) error { return nil }),
+		"apply":      applyErr,
+		"snapshot":   snapErr,
+		"checkpoint": db.Checkpoint(9, []byte("x")),
+		"close":      db.Close(),
+		"run":        db.Run(t.Context()),
+	} {
+		if !errors.Is(err, meta.ErrClosed) {
+			t.Errorf("%s: %v, want ErrClosed", name, err)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 const (
@@ -96,21 +97,9 @@ func (h *handle) sync() error {
 	return nil
 }
 
-// openBolt opens the database file with as large a map as the address space allows.
-func openBolt(path string, mapped int64, page int) (b *bbolt.DB, got int64, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%w: open %s: %v", ErrDamaged, path, p)
-		}
-	}()
-	info, err := os.Stat(path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, 0, fmt.Errorf("open database: %w", err)
-	}
-	var size int64
-	if err == nil {
-		size = info.Size()
-	}
+// openBolt opens the database file of size bytes with as large a map as the address space allows, and
+// returns what it got.
+func openBolt(path string, size, mapped int64) (b *bbolt.DB, got int64, err error) {
 	for mapped < 2*size { // room to grow
 		mapped *= 2
 	}
@@ -126,10 +115,14 @@ func openBolt(path string, mapped int64, page int) (b *bbolt.DB, got int64, err 
 			FreelistType:    bbolt.FreelistMapType,
 			InitialMmapSize: int(mapped),
 			MaxSize:         int(mapped), // growing past the map would wait for the pinned reader, for ever
-			PageSize:        page,
 		})
 		if err == nil {
 			return b, mapped, nil
+		}
+		for _, bad := range []error{bolterrors.ErrInvalid, bolterrors.ErrChecksum, bolterrors.ErrVersionMismatch} {
+			if errors.Is(err, bad) {
+				return nil, 0, damage("%s: %v", path, err)
+			}
 		}
 		if !errors.Is(err, syscall.ENOMEM) || mapped/2 < size+2*growthMax || mapped <= 1<<20 {
 			return nil, 0, fmt.Errorf("open database %s: %w", path, err)

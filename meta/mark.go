@@ -46,7 +46,10 @@ func getMark(tx *bbolt.Tx) (m mark, err error) {
 // glance looks at both edges of every top-level bucket, which reads a few pages of each, and returns
 // the mark. What it does not see is found by [DB.Check], or by the read that needs it.
 func glance(tx *bbolt.Tx) (mark, error) {
-	err := tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
+	err := tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
+		if b == nil {
+			return fmt.Errorf("%x is no bucket", name)
+		}
 		c := b.Cursor()
 		c.First()
 		c.Last()

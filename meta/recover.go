@@ -14,12 +14,11 @@ import (
 )
 
 const (
-	filePrefix  = "db-" // db-00000001.db: a database file; CURRENT says which one counts
-	fileSuffix  = ".db"
-	tempSuffix  = ".tmp" // worth nothing unless it is createTemp and CURRENT exists
-	createTemp  = "create" + tempSuffix
-	lockName    = "LOCK"
-	restoreHint = "restore a backup with `skerry restore`, or let this node fetch the state again from the others"
+	filePrefix = "db-" // db-00000001.db: a database file; CURRENT says which one counts
+	fileSuffix = ".db"
+	tempSuffix = ".tmp" // worth nothing unless it is createTemp and CURRENT exists
+	createTemp = "create" + tempSuffix
+	lockName   = "LOCK"
 )
 
 // lockDir makes this process the only one in dir. The system drops the lock with the process.
@@ -36,11 +35,6 @@ func lockDir(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("lock database %s: %w", dir, err)
 	}
 	return f, nil
-}
-
-// damage is an ErrDamaged that says what to do.
-func damage(format string, args ...any) error {
-	return fmt.Errorf("%w: %s; %s", ErrDamaged, fmt.Sprintf(format, args...), restoreHint)
 }
 
 // findCurrent reads CURRENT, or creates the database if the directory never held one.
@@ -135,17 +129,17 @@ func (db *DB) finishCreate(c current) error {
 }
 
 // openHandle opens the file that c names as it was when c was written, and pins that state.
-func (db *DB) openHandle(c current) (h *handle, m mark, err error) {
+func (db *DB) openHandle(c current) (_ *handle, m mark, err error) {
 	if err := db.finishCreate(c); err != nil {
 		return nil, m, err
 	}
 	path := filepath.Join(db.cfg.Dir, c.name)
-	h = &handle{name: c.name, closed: make(chan struct{})}
+	h := &handle{name: c.name, closed: make(chan struct{})}
 	faults := debug.SetPanicOnFault(true)
 	defer func() {
 		debug.SetPanicOnFault(faults)
 		if p := recover(); p != nil {
-			err = mustDamage(path, p)
+			err = damage("%s: %v", path, p) // nothing ran here but bbolt and what looks at it
 		}
 		if err != nil {
 			h.abandon()
@@ -154,7 +148,7 @@ func (db *DB) openHandle(c current) (h *handle, m mark, err error) {
 	if err := db.rollBack(h, path, c); err != nil {
 		return nil, m, err
 	}
-	if h.bolt, h.mapped, err = openBolt(path, db.seam.mapBytes, 0); err != nil {
+	if h.bolt, h.mapped, err = openBolt(path, h.reserved, db.seam.mapBytes); err != nil {
 		return nil, m, err
 	}
 	if err := h.pin(); err != nil {
