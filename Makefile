@@ -16,7 +16,7 @@ DEV      = $$(packaging/tools/install packaging/tools)
 CLIENTS  = $$(packaging/tools/install packaging/tools/clients)
 # Commands of Debian packages: the race detector's compiler, and the clients.
 RACE     = gcc=gcc as=binutils
-DEBIAN   = skopeo=skopeo podman=podman buildah=buildah ctr=containerd runc=runc
+DEBIAN   = skopeo=skopeo podman=podman buildah=buildah ctr=containerd zstd=zstd
 E2E      = $(GO) test -buildvcs=false $(JSON) -count=1
 
 .DEFAULT_GOAL := check

@@ -4,6 +4,7 @@ package clients
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,7 +15,8 @@ import (
 )
 
 // A box is what one test's clients see of the world: a registry, and a home
-// directory with nothing in it but the registry's CA.
+// directory with nothing in it but the registry's CA and a policy that takes
+// images unsigned.
 type box struct {
 	*skerry.Server
 	t    *testing.T
@@ -25,19 +27,42 @@ type box struct {
 // newBox starts a registry and makes a home.
 func newBox(t *testing.T) *box {
 	t.Helper()
-	b := &box{Server: skerry.Start(t, skerry.Options{}), t: t, home: t.TempDir()}
+	b := &box{Server: skerry.Start(t, skerry.Options{}), t: t, home: home(t)}
 	b.write("certs/ca.crt", b.read(b.CA))
+	b.write(".config/containers/policy.json", `{"default": [{"type": "insecureAcceptAnything"}]}`)
+	// vfs works on any file system, and nothing of podman's asks for systemd.
+	storage := b.write("storage.conf", fmt.Sprintf("[storage]\ndriver = \"vfs\"\ngraphroot = %q\nrunroot = %q\n",
+		b.path("storage"), b.path("run")))
+	engine := b.write("containers.conf", "[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"none\"\n")
 	b.env = append(os.Environ(),
+		"CONTAINERS_STORAGE_CONF="+storage,
+		"CONTAINERS_CONF="+engine,
 		"HOME="+b.home,
-		"XDG_CONFIG_HOME="+b.path("config"),
-		"XDG_DATA_HOME="+b.path("share"),
-		"XDG_CACHE_HOME="+b.path("cache"),
+		"XDG_CONFIG_HOME="+b.path(".config"),
+		"XDG_DATA_HOME="+b.path(".local/share"),
+		"XDG_CACHE_HOME="+b.path(".cache"),
 		"XDG_RUNTIME_DIR="+b.mkdir("run"),
 		"DOCKER_CONFIG="+b.mkdir("docker"),
-		"REGISTRY_AUTH_FILE="+b.path("auth.json"),
+		"REGISTRY_AUTH_FILE="+b.write("auth.json", "{}"),
 		"SSL_CERT_FILE="+b.path("certs/ca.crt"), // Go programs without a flag for it
 	)
 	return b
+}
+
+// home makes a directory with a short name: podman wants no more than 50
+// characters, and a socket has no more than 107.
+func home(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "box-") //nolint:usetesting // its directories have long names
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("clean up: %v", err)
+		}
+	})
+	return dir
 }
 
 // path is a path in the box.

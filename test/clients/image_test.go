@@ -46,8 +46,8 @@ type layout struct {
 	bytes    int64 // of all its blobs
 }
 
-// A content is a layer to be: files of this Debian, so many bytes of them.
-type content struct {
+// A source is a layer to be: files of this Debian, so many bytes of them.
+type source struct {
 	root     string
 	bytesMax int64
 	as       string // media type
@@ -56,7 +56,7 @@ type content struct {
 // debianImage is an image of about 100 MB, its layers packed in the three ways
 // there are.
 var debianImage = sync.OnceValues(func() (layout, error) {
-	return build(filepath.Join(images, "debian"), []content{
+	return build(filepath.Join(images, "debian"), []source{
 		{"/etc/alternatives", 1 << 20, ocispec.MediaTypeImageLayerGzip},
 		{"/usr/lib", 90 << 20, ocispec.MediaTypeImageLayerGzip},
 		{"/usr/bin", 90 << 20, ocispec.MediaTypeImageLayerZstd},
@@ -67,9 +67,16 @@ var debianImage = sync.OnceValues(func() (layout, error) {
 // gzipImage is a smaller one with only gzip layers, which Docker's formats
 // need. It shares a layer with debianImage.
 var gzipImage = sync.OnceValues(func() (layout, error) {
-	return build(filepath.Join(images, "gzip"), []content{
+	return build(filepath.Join(images, "gzip"), []source{
 		{"/etc/alternatives", 1 << 20, ocispec.MediaTypeImageLayerGzip},
 		{"/usr/share", 30 << 20, ocispec.MediaTypeImageLayerGzip},
+	})
+})
+
+// tinyImage is one to have another.
+var tinyImage = sync.OnceValues(func() (layout, error) {
+	return build(filepath.Join(images, "tiny"), []source{
+		{"/etc/alternatives", 1 << 20, ocispec.MediaTypeImageLayerGzip},
 	})
 })
 
@@ -83,8 +90,8 @@ func image(t *testing.T, built func() (layout, error)) layout {
 	return l
 }
 
-// build makes an image of contents. The same machine makes the same image.
-func build(dir string, contents []content) (layout, error) {
+// build makes an image of sources. The same machine makes the same image.
+func build(dir string, sources []source) (layout, error) {
 	l := layout{dir: dir}
 	if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o755); err != nil {
 		return l, err
@@ -96,7 +103,7 @@ func build(dir string, contents []content) (layout, error) {
 		RootFS:   ocispec.RootFS{Type: "layers"},
 	}
 	manifest := ocispec.Manifest{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest}
-	for _, c := range contents {
+	for _, c := range sources {
 		desc, diffID, err := l.layer(c)
 		if err != nil {
 			return l, fmt.Errorf("pack %s: %w", c.root, err)
@@ -140,7 +147,7 @@ func (l *layout) blob(d digest.Digest) string {
 
 // layer packs files below c.root and returns the blob and the digest of the
 // tar archive in it.
-func (l *layout) layer(c content) (ocispec.Descriptor, digest.Digest, error) {
+func (l *layout) layer(c source) (ocispec.Descriptor, digest.Digest, error) {
 	desc := ocispec.Descriptor{MediaType: c.as}
 	temp, err := os.Create(filepath.Join(l.dir, "layer"))
 	if err != nil {
@@ -198,7 +205,7 @@ func (whole) Close() error { return nil }
 
 // archive writes files below c.root as a tar archive, as if root had made them
 // at the epoch, until there are enough.
-func archive(w io.Writer, c content) error {
+func archive(w io.Writer, c source) error {
 	tw := tar.NewWriter(w)
 	var total int64
 	err := filepath.WalkDir(c.root, func(path string, d fs.DirEntry, err error) error {
