@@ -25,7 +25,10 @@ type world struct {
 	index uint64
 	log   [][]byte
 	clock time.Time
-	hook  func(command []byte) // called before a command is applied, unlocked
+	last  time.Time // of any command applied: what the state machine goes by
+
+	before func(command []byte) // called before a command is applied, unlocked; may propose
+	after  func(command []byte) // called after it
 }
 
 const grace = time.Hour
@@ -52,13 +55,19 @@ func newWorldWith(t testing.TB, s meta.Seam) *world {
 
 // Propose agrees with itself.
 func (w *world) Propose(_ context.Context, command []byte) ([]byte, error) {
-	if w.hook != nil {
-		w.hook(command)
+	if w.before != nil {
+		w.before(command)
+	}
+	if w.after != nil {
+		defer w.after(command)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.index++
 	w.log = append(w.log, command)
+	if at := meta.TimeOf(command); at.After(w.last) {
+		w.last = at
+	}
 	results, err := w.db.Apply([]uint64{w.index}, [][]byte{command}, nil)
 	if err != nil {
 		return nil, err

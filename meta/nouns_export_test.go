@@ -1,0 +1,154 @@
+package meta
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"go.etcd.io/bbolt"
+)
+
+// ApplyWithout is the state machine with one guard removed.
+func ApplyWithout(guard string) func(tx *bbolt.Tx, index uint64, command []byte) ([]byte, error) {
+	switch guard {
+	case "":
+		return apply
+	case "barrier":
+		return guards{noBarrier: true}.apply
+	case "lease":
+		return guards{noLease: true}.apply
+	case "ceiling":
+		return guards{noCeiling: true}.apply
+	case "missing":
+		return guards{noMissing: true}.apply
+	case "recheck":
+		return guards{noRecheck: true}.apply
+	}
+	panic("no guard " + guard)
+}
+
+// Export is everything in the database but the engine's own, hashed in order.
+func (db *DB) Export() (sum [32]byte, err error) {
+	err = db.view(func(tx *bbolt.Tx) error {
+		h := sha256.New()
+		for _, name := range buckets() {
+			fmt.Fprintf(h, "bucket %s\n", name)
+			for k, v := range under(bucket(tx, name), nil) {
+				fmt.Fprintf(h, "%x %x\n", k, v)
+			}
+		}
+		sum = [32]byte(h.Sum(nil))
+		return nil
+	})
+	return sum, err
+}
+
+// Kind says what a command does, for tests that step in before it is applied.
+func Kind(command []byte) string {
+	t, _, err := splitCommand(command)
+	if err != nil {
+		return err.Error()
+	}
+	return map[commandType]string{
+		typeGCBegin: "begin", typeCondemn: "condemn", typeGCEnd: "end", typeExpire: "expire",
+		typeRenewLeases: "renew", typePruneTag: "pruneTag", typePruneManifests: "pruneManifests",
+	}[t]
+}
+
+// TimeOf is the time that a command carries.
+func TimeOf(command []byte) time.Time {
+	var fields map[int64]cbor.RawMessage
+	var ms int64
+	_, body, err := splitCommand(command)
+	if err := errors.Join(err, decode(body, &fields), decode(fields[1], &ms)); err != nil {
+		panic(err)
+	}
+	return time.UnixMilli(ms)
+}
+
+// CondemnCommand condemns a blob by hand.
+func (db *DB) CondemnCommand(s *Store, packedOf []byte) []byte {
+	var i id
+	var epoch uint64
+	_ = db.view(func(tx *bbolt.Tx) error {
+		i, _ = findID(tx, kindBlob, packedOf)
+		state, err := getState(tx)
+		epoch = state.Epoch
+		return err
+	})
+	return encodeCommand(typeCondemn, condemn{stamp: s.stamp(""), Epoch: epoch, Blobs: []uint64{uint64(i)}})
+}
+
+// BeginCommand begins a collection by hand.
+func BeginCommand(s *Store) []byte { return encodeCommand(typeGCBegin, gcBegin{s.stamp("")}) }
+
+// Pack packs a digest as keys do.
+var Pack = appendDigest
+
+// Match is the pattern matcher of tag rules.
+var Match = match
+
+// Transcode decodes a command and encodes it again.
+func Transcode(command []byte) ([]byte, error) {
+	t, body, err := splitCommand(command)
+	if err != nil {
+		return nil, err
+	}
+	switch t {
+	case typeLinkBlob:
+		return transcode[linkBlob](t, body)
+	case typeMountBlob:
+		return transcode[mountBlob](t, body)
+	case typeUnlinkBlob:
+		return transcode[unlinkBlob](t, body)
+	case typePutManifest:
+		return transcode[putManifest](t, body)
+	case typeDeleteTag:
+		return transcode[deleteTag](t, body)
+	case typeDeleteManifest:
+		return transcode[deleteManifest](t, body)
+	case typeUndelete:
+		return transcode[undeleteManifest](t, body)
+	case typeUndeleteTag:
+		return transcode[undeleteTag](t, body)
+	case typeSetTagRules:
+		return transcode[setTagRules](t, body)
+	case typePutAccount:
+		return transcode[putAccount](t, body)
+	case typeDeleteAccount:
+		return transcode[deleteAccount](t, body)
+	case typePutResource:
+		return transcode[putResource](t, body)
+	case typeDeleteResource:
+		return transcode[deleteResource](t, body)
+	case typeInitSecret:
+		return transcode[initSecret](t, body)
+	case typeGCBegin:
+		return transcode[gcBegin](t, body)
+	case typeRenewLeases:
+		return transcode[renewLeases](t, body)
+	case typeCondemn:
+		return transcode[condemn](t, body)
+	case typeGCEnd:
+		return transcode[gcEnd](t, body)
+	case typeExpire:
+		return transcode[expire](t, body)
+	case typeSwept:
+		return transcode[swept](t, body)
+	case typePruneTag:
+		return transcode[pruneTag](t, body)
+	case typePruneManifests:
+		return transcode[pruneManifests](t, body)
+	}
+	return nil, errCommand
+}
+
+func transcode[T stamped](t commandType, body []byte) ([]byte, error) {
+	var cmd T
+	if err := decode(body, &cmd); err != nil {
+		return nil, err
+	}
+	return encodeCommand(t, cmd), nil
+}
