@@ -178,7 +178,7 @@ func (b *Bench) drive(ctx context.Context, p *Pair, s *Server, w Work) ([]time.D
 			return nil
 		})
 	}
-	err := g.Wait()
+	err := s.explain(g.Wait())
 	return slices.Concat(latencies...), err
 }
 
@@ -232,7 +232,7 @@ func seedServer(ctx context.Context, s *Server, n int, op Op) error {
 			return nil
 		})
 	}
-	return g.Wait()
+	return s.explain(g.Wait())
 }
 
 // add notes a sample of side in row.

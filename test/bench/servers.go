@@ -161,6 +161,14 @@ func (s *Server) kill() {
 	}
 }
 
+// explain adds to an error what the server said last. Nil stays nil.
+func (s *Server) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w; log of %s: %s", err, s.kind.Name, tail(s.logPath))
+}
+
 // freeAddress returns a loopback address nobody listens on at this instant.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
