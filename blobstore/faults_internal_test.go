@@ -39,6 +39,15 @@ func (d *faulty) syncDir(name string) error {
 	return d.fault("syncdir", func() error { return d.osDisk.syncDir(name) })
 }
 
+// write, when it fails, has taken half and left more in the file.
+func (d *faulty) write(f *os.File, p []byte, off int64) (n int, err error) {
+	n, err = d.osDisk.write(f, p, off)
+	if d.fails == "write" {
+		return n / 2, d.err
+	}
+	return n, err
+}
+
 func (d *faulty) allocate(f *os.File, off, n int64) error {
 	return d.fault("allocate", func() error { return d.osDisk.allocate(f, off, n) })
 }
@@ -136,6 +145,46 @@ func TestUploadWithoutRoomLeavesNothing(t *testing.T) {
 	}
 	if left, err := s.names(uploadsDir); len(left) != 0 || err != nil {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestWhatAFailedWriteLeftIsNotPublished(t *testing.T) {
+	s, disk := openFaulty(t)
+	u := create(t, s)
+	disk.fails, disk.err = "write", unix.ENOSPC
+	n, err := u.Write(third)
+	if n != len(third)/2 || u.Size() != int64(n) || !errors.Is(err, ErrFull) {
+		t.Fatalf("write: %d, %v", n, err)
+	}
+	disk.fails = ""
+	d := digest.FromBytes(third[:n])
+	if _, err := u.Commit(d); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := s.Stat(d); err != nil || info.Size != int64(n) {
+		t.Errorf("stat: %+v, %v; want %d bytes", info, err, n)
+	}
+	if err := s.Verify(t.Context(), d, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// The memory of a process cannot be read at address 0: the same error as that
+// of a bad sector.
+func TestUnreadableBytesAreBad(t *testing.T) {
+	f, err := os.Open("/proc/self/mem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	s, _ := openFaulty(t)
+	b, err := parseDigest(digest.FromString("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad, err := s.rehash(t.Context(), f, b, nil)
+	if !errors.Is(bad, ErrDigest) || !errors.Is(bad, unix.EIO) || err != nil {
+		t.Errorf("rehash: %v, %v; want ErrDigest and EIO", bad, err)
 	}
 }
 
