@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -226,15 +227,19 @@ func archive(w io.Writer, c source) error {
 
 // add writes one directory, symbolic link or readable regular file.
 func add(tw *tar.Writer, path string, info fs.FileInfo) error {
-	var target string
-	var file io.Reader
+	head := &tar.Header{
+		Name: path[1:], Mode: int64(info.Mode().Perm()), ModTime: time.Unix(0, 0), Format: tar.FormatPAX,
+	}
+	var file io.Reader = strings.NewReader("")
 	switch info.Mode().Type() {
 	case fs.ModeSymlink:
-		var err error
-		if target, err = os.Readlink(path); err != nil {
+		target, err := os.Readlink(path)
+		if err != nil {
 			return err
 		}
+		head.Typeflag, head.Linkname = tar.TypeSymlink, target
 	case fs.ModeDir:
+		head.Typeflag, head.Name = tar.TypeDir, head.Name+"/"
 	case 0:
 		f, err := os.Open(path)
 		if errors.Is(err, fs.ErrPermission) {
@@ -245,22 +250,11 @@ func add(tw *tar.Writer, path string, info fs.FileInfo) error {
 		}
 		defer f.Close()
 		file = f
+		head.Typeflag, head.Size = tar.TypeReg, info.Size()
 	default:
 		return nil // no device, socket or pipe
 	}
-	head := &tar.Header{
-		Name: path[1:], Linkname: target, Mode: int64(info.Mode().Perm()), Format: tar.FormatPAX,
-		ModTime: time.Unix(0, 0),
-	}
-	switch info.Mode().Type() {
-	case fs.ModeSymlink:
-		head.Typeflag = tar.TypeSymlink
-	case fs.ModeDir:
-		head.Typeflag, head.Name = tar.TypeDir, head.Name+"/"
-	default:
-		head.Typeflag, head.Size = tar.TypeReg, info.Size()
-	}
-	if err := tw.WriteHeader(head); err != nil || file == nil {
+	if err := tw.WriteHeader(head); err != nil {
 		return err
 	}
 	_, err := io.Copy(tw, file)
