@@ -97,6 +97,7 @@ func (db *DB) save(h *handle, m mark) error {
 	}
 	db.seam.at("checkpoint.renamed")
 	h.unpin(len(h.pins) - db.seam.kept())
+	c.reserveTemp(db.cfg.Dir, db.seam.extend)
 	db.writing.Lock()
 	h.free = max(0, free-db.dirty.Load())
 	db.writing.Unlock()
@@ -161,7 +162,7 @@ func (db *DB) updateOn(h *handle, need int64, fn func(*bbolt.Tx) error) (err err
 			db.stale = err // the file is no longer trusted with writes
 		}
 	}()
-	if err := h.reserve(tx.Size(), need); err != nil {
+	if err := h.reserve(tx.Size(), need, db.seam.extend); err != nil {
 		_ = tx.Rollback()
 		return err
 	}

@@ -222,7 +222,7 @@ func TestFailingCheckpointKeepsTheLastAndIsSaidOnce(t *testing.T) {
 		<-time.After(2 * time.Second)
 		synctest.Wait()
 		obstacle := filepath.Join(dir, "CURRENT.tmp")
-		if err := os.Mkdir(obstacle, 0o700); err != nil {
+		if err := errors.Join(os.Remove(obstacle), os.Mkdir(obstacle, 0o700)); err != nil {
 			t.Fatal(err)
 		}
 		applyKV(t, db, 10)

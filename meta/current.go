@@ -70,15 +70,31 @@ func decodeCurrent(b []byte) (c current, err error) {
 
 // writeTemp writes c beside CURRENT, synced. A failure leaves CURRENT as it was.
 func (c current) writeTemp(dir string) (err error) {
-	f, err := os.OpenFile(filepath.Join(dir, currentName+tempSuffix), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, currentName+tempSuffix), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(c.encode())
+	b := c.encode()
+	_, err = f.Write(b) // into the blocks of reserveTemp, if it got them
+	if err == nil {
+		err = f.Truncate(int64(len(b)))
+	}
 	if err == nil {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
+}
+
+// reserveTemp takes the blocks that the next writeTemp will need, so that a disk that fills up
+// meanwhile still takes the checkpoint that lets deleted pages be used again. Without space it does
+// nothing, and nothing is worse than before.
+func (c current) reserveTemp(dir string, extend extender) {
+	f, err := os.OpenFile(filepath.Join(dir, currentName+tempSuffix), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return
+	}
+	_, _ = extend(f, 0, int64(len(c.encode())))
+	_ = f.Close()
 }
 
 // publish makes what writeTemp wrote CURRENT. Before the rename a crash leaves the old one, after it

@@ -82,15 +82,23 @@ type DB struct {
 	durable mark
 }
 
-// A seam is what the engine calls of the state machine proper, and what its tests put in its place.
+// A seam is what the engine calls of the state machine proper and of the system, and what its tests
+// put in its place.
 type seam struct {
-	create   func(*bbolt.Tx) error                                            // createBuckets
-	apply    func(tx *bbolt.Tx, index uint64, command []byte) ([]byte, error) // apply
-	at       func(name string)                                                // a crash point is passed
-	mapBytes int64                                                            // first size of the map
-	pageSize int                                                              // of a new database
-	noPin    bool                                                             // tests only: guard removed
-	noRoll   bool                                                             // tests only: guard removed
+	create   func(*bbolt.Tx) error
+	apply    func(tx *bbolt.Tx, index uint64, command []byte) ([]byte, error)
+	at       func(name string) // a crash point is passed
+	extend   extender
+	mapBytes int64 // first size of the map
+	pageSize int   // of a new database
+	noPin    bool  // tests only: the checkpoint is not pinned
+	noRoll   bool  // tests only: a start does not return to it
+}
+
+func engineSeam() seam {
+	return seam{
+		create: createBuckets, apply: apply, at: point.At, extend: extend, mapBytes: mapBytes, pageSize: pageSize,
+	}
 }
 
 // kept is how many checkpoints stay pinned: the last.
@@ -106,7 +114,7 @@ func (s seam) kept() int {
 //
 // ErrInUse, ErrDamaged.
 func OpenDB(cfg DBConfig) (*DB, error) {
-	return openDB(cfg, seam{create: createBuckets, apply: apply, at: point.At, mapBytes: mapBytes, pageSize: pageSize})
+	return openDB(cfg, engineSeam())
 }
 
 func openDB(cfg DBConfig, s seam) (_ *DB, err error) {
@@ -134,6 +142,7 @@ func openDB(cfg DBConfig, s seam) (_ *DB, err error) {
 	db.applied, db.durable = m, m
 	db.current.Store(h)
 	db.sweep(cur.name)
+	cur.reserveTemp(cfg.Dir, s.extend)
 	return db, nil
 }
 

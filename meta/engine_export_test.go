@@ -1,6 +1,10 @@
 package meta
 
-import "go.etcd.io/bbolt"
+import (
+	"os"
+
+	"go.etcd.io/bbolt"
+)
 
 // What the tests of the engine put in place of the state machine, and which guards they remove.
 type Seam struct {
@@ -11,11 +15,12 @@ type Seam struct {
 	PageSize int
 	NoPin    bool
 	NoRoll   bool
+	NoExtend bool // as on a file system that cannot reserve blocks
 }
 
 // OpenSeam is OpenDB with parts of it replaced.
 func OpenSeam(cfg DBConfig, s Seam) (*DB, error) {
-	in := seam{create: createBuckets, apply: apply, at: func(string) {}, mapBytes: mapBytes, pageSize: pageSize}
+	in := engineSeam()
 	in.noPin, in.noRoll = s.NoPin, s.NoRoll
 	if s.Create != nil {
 		in.create = s.Create
@@ -25,6 +30,9 @@ func OpenSeam(cfg DBConfig, s Seam) (*DB, error) {
 	}
 	if s.At != nil {
 		in.at = s.At
+	}
+	if s.NoExtend {
+		in.extend = func(*os.File, int64, int64) (bool, error) { return false, nil }
 	}
 	if s.MapBytes != 0 {
 		in.mapBytes = s.MapBytes
@@ -40,3 +48,6 @@ func (db *DB) View(fn func(*bbolt.Tx) error) error { return db.view(fn) }
 
 // PageSize is that of the current file.
 func (db *DB) PageSize() int { return db.current.Load().bolt.Info().PageSize }
+
+// Bolt is the guest behind the current file.
+func (db *DB) Bolt() *bbolt.DB { return db.current.Load().bolt }

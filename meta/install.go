@@ -76,6 +76,7 @@ func (db *DB) replace(old, h *handle, c current, m mark) error {
 		db.stale = fmt.Errorf("%w: publish %s: %w", ErrStale, currentName, err)
 		return db.stale
 	}
+	c.reserveTemp(db.cfg.Dir, db.seam.extend)
 	db.seam.at("install.renamed")
 	db.setApplied(m)
 	db.setDurable(m)

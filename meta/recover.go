@@ -53,7 +53,7 @@ func (db *DB) findCurrent() (current, error) {
 			return current{}, damage("%s is missing although %s exists", path, files[i])
 		}
 		if err := db.create(); err != nil {
-			return current{}, fmt.Errorf("create database: %w", err)
+			return current{}, full(fmt.Errorf("create database: %w", err))
 		}
 		if b, err = os.ReadFile(path); err != nil {
 			return current{}, fmt.Errorf("read database state: %w", err)

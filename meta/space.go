@@ -1,6 +1,9 @@
 package meta
 
-import "fmt"
+import (
+	"fmt"
+	"os"
+)
 
 // A transaction that finds no space when it commits makes bbolt search the whole file for its free
 // pages. So blocks are reserved beforehand, for what the transaction may need at most, and on a full
@@ -10,6 +13,10 @@ const (
 	roomAlways     = 256 << 10
 	growthMax      = 16 << 20
 )
+
+// An extender gives f blocks from one offset to another, and at least that size. It reports false
+// where the file system cannot do that.
+type extender func(f *os.File, from, to int64) (bool, error)
 
 // room estimates the new pages of a transaction that applies commands.
 func room(commands [][]byte) int64 {
@@ -29,7 +36,7 @@ func (db *DB) freelistRoom(h *handle) int64 {
 // reserve sees to it that need bytes can be written, the database being size bytes long: it grows the
 // file, in steps. On a full disk it is content with a fair chance, a quarter of need within what the
 // file has, so that deleting goes on as long as it can.
-func (h *handle) reserve(size, need int64) error {
+func (h *handle) reserve(size, need int64, extend extender) error {
 	if size+need > h.mapped-growthMax {
 		return fmt.Errorf("%w: %s has outgrown its map of %d bytes, restart to map more", ErrFull, h.name, h.mapped)
 	}

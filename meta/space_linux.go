@@ -6,11 +6,10 @@ import (
 	"syscall"
 )
 
-// extend gives f blocks up to size, and at least that size. It reports false where the file system
-// cannot do that.
-func extend(f *os.File, from, size int64) (bool, error) {
+// extend is the system's extender.
+func extend(f *os.File, from, to int64) (bool, error) {
 	for {
-		err := syscall.Fallocate(int(f.Fd()), 0, from, size-from)
+		err := syscall.Fallocate(int(f.Fd()), 0, from, to-from)
 		switch {
 		case err == nil:
 			return true, nil
