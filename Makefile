@@ -9,18 +9,19 @@ DATA    ?= data
 LISTEN  ?= localhost:5000
 FUZZTIME ?= 1m
 SUMMARY ?= bin/summary
+BENCH   ?=
 # JSON=-json makes the test targets report events, which test/tally counts.
 JSON    ?=
 
 DEV      = $$(packaging/tools/install packaging/tools)
 CLIENTS  = $$(packaging/tools/install packaging/tools/clients)
-# Commands of Debian packages: the race detector's compiler, and the clients.
-RACE     = gcc=gcc as=binutils
+# What Debian packages bring: a compiler for the race detector, and the clients.
+RACE     = gcc=gcc /usr/include/stdlib.h=libc6-dev
 DEBIAN   = skopeo=skopeo podman=podman buildah=buildah ctr=containerd zstd=zstd
 E2E      = $(GO) test -buildvcs=false $(JSON) -count=1
 
 .DEFAULT_GOAL := check
-.PHONY: help check build run test tools unit race lint fmt vuln fuzz bench bench-peers conformance clients crash clean
+.PHONY: help check build run test packages tools unit race lint fmt vuln fuzz bench bench-peers conformance clients crash clean
 
 check: build lint unit ## everything a change must pass, without other people's programs
 
@@ -32,16 +33,18 @@ run: build ## build, and serve https://localhost:5000 with its data under ./data
 
 test: build ## everything: installs what it needs, runs every test, ends with "N passed, N failed"
 	@mkdir -p $(dir $(SUMMARY))
-	$(GO) run -buildvcs=false ./test/tally -summary $(SUMMARY) unit+tools lint conformance clients crash
+	$(GO) run -buildvcs=false ./test/tally -summary $(SUMMARY) packages unit+tools lint conformance clients crash
 
-tools: ## the programs the tests need: Debian packages, and the pinned Go tools, built once
-	@packaging/tools/packages $(DEBIAN)
+packages: ## the Debian packages that tests need, if they are missing
+	@packaging/tools/packages $(RACE) $(DEBIAN)
+
+tools: ## the pinned Go tools, built once and kept in ~/.cache/skerry-tools
 	@packaging/tools/install packaging/tools
 	@packaging/tools/install packaging/tools/clients
 
 unit: ## unit tests under the race detector, ladder and tidy included
 	@packaging/tools/packages $(RACE)
-	CGO_ENABLED=1 $(GO) test -buildvcs=false $(JSON) -race -shuffle=on -timeout 10m ./...
+	CGO_ENABLED=1 $(GO) test -buildvcs=false $(JSON) -race -shuffle=on -timeout 15m ./...
 
 race: ## unit tests under the race detector, three times
 	@packaging/tools/packages $(RACE)
@@ -65,7 +68,7 @@ bench: ## compare Go benchmarks with the commit BASE (default main)
 	@bin=$(DEV) && PATH="$$bin:$$PATH" packaging/tools/benchcmp $(or $(BASE),main)
 
 bench-peers: build ## the same work against Skerry and distribution's own registry, as a table
-	$(GO) test -buildvcs=false -tags bench -count=1 -timeout 60m -run TestPeers -v ./test/bench
+	$(GO) run -buildvcs=false ./test/bench $(BENCH)
 
 conformance: build ## the OCI distribution specification, section by section, against bin/skerry
 	$(E2E) -tags conformance -timeout 15m ./test/conformance
