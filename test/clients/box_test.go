@@ -4,7 +4,9 @@ package clients
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,11 +60,20 @@ func home(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
+		if err := errors.Join(filepath.WalkDir(dir, writable), os.RemoveAll(dir)); err != nil {
 			t.Errorf("clean up: %v", err)
 		}
 	})
 	return dir
+}
+
+// writable makes a directory one that its owner can empty: layers that podman
+// unpacked for an ordinary user have others.
+func writable(path string, d fs.DirEntry, err error) error {
+	if err != nil || !d.IsDir() {
+		return err
+	}
+	return os.Chmod(path, 0o700)
 }
 
 // path is a path in the box.
