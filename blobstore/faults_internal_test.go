@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -200,4 +201,47 @@ func TestLostBytesAreToldFromOtherErrors(t *testing.T) {
 			t.Errorf("damaged(%v) = %v", err, !want)
 		}
 	}
+}
+
+// A slow disk does something while it renames.
+type slow struct {
+	osDisk
+	renamed func()
+}
+
+func (d slow) rename(from, to string) error {
+	err := d.osDisk.rename(from, to)
+	d.renamed()
+	return err
+}
+
+func TestBlobIsPinnedFromTheMomentItHasItsName(t *testing.T) {
+	s, disk := openFaulty(t)
+	d := digest.FromBytes(first)
+	removed := make(chan error, 1)
+	s.disk = slow{disk.osDisk, func() {
+		go func() { // joined below
+			_, err := s.Remove(d, func() (bool, error) { return false, nil })
+			removed <- err
+		}()
+		// A removal takes a millisecond when nothing holds it up.
+		select {
+		case err := <-removed:
+			removed <- err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}}
+	u := create(t, s)
+	write(t, u, first)
+	pin, err := u.Commit(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-removed; !errors.Is(err, ErrPinned) {
+		t.Errorf("removal during the commit: %v, want ErrPinned", err)
+	}
+	if _, err := s.Stat(d); err != nil {
+		t.Errorf("committed, and: %v", err)
+	}
+	pin.Release()
 }

@@ -186,6 +186,30 @@ func liveBlobIsNotRemoved(t *testing.T, open func() Store) {
 	MustHold(t, s, d, data)
 }
 
+func nothingComesBetweenQuestionAndRemoval(t *testing.T, open func() Store) {
+	s, data := open(), Noise(1000)
+	d := Push(t, s, data)
+	pinned := make(chan error, 1)
+	_, err := s.Remove(d, func() (bool, error) {
+		go func() { // joined below
+			_, err := s.Pin(d)
+			pinned <- err
+		}()
+		// A pin takes microseconds when nothing holds it up.
+		select {
+		case err := <-pinned:
+			t.Errorf("a blob was pinned while it was being removed: %v", err)
+			pinned <- err
+		case <-time.After(100 * time.Millisecond):
+		}
+		return false, nil
+	})
+	if err != nil {
+		t.Errorf("remove: %v", err)
+	}
+	mustBe(t, "pin that came too late", <-pinned, blobstore.ErrNotFound)
+}
+
 // commitAndRemoveRace plays pushes of one blob against sweeps of it. The
 // metadata is a flag; a push that finished must find the blob there.
 func commitAndRemoveRace(t *testing.T, open func() Store) {

@@ -39,6 +39,7 @@ func Run(t *testing.T, fresh func(t *testing.T) (open func() Store)) {
 		{"PurgeSparesFreshAndHeldUploads", purgeSparesFreshAndHeldUploads},
 		{"PinKeepsFromRemoval", pinKeepsFromRemoval},
 		{"LiveBlobIsNotRemoved", liveBlobIsNotRemoved},
+		{"NothingComesBetweenQuestionAndRemoval", nothingComesBetweenQuestionAndRemoval},
 		{"CommitAndRemoveRace", commitAndRemoveRace},
 		{"VerifyAcceptsGoodBytes", verifyAcceptsGoodBytes},
 	} {
