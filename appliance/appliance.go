@@ -122,6 +122,10 @@ func (a *Appliance) agree(ctx context.Context) error {
 		Log:         a.log,
 		SegmentSize: a.cfg.LogSegmentBytes,
 		Full:        meta.ErrFull,
+
+		SnapshotThreshold: a.cfg.LogSnapshotEntries,
+		SnapshotInterval:  a.cfg.LogSnapshotEvery,
+		TrailingLogs:      a.cfg.LogTrailingEntries,
 	}, stateMachine{a.db})
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)

@@ -51,6 +51,11 @@ type Config struct {
 	// DrainTimeout is how long running requests may take after a request to
 	// stop. Default 30 s.
 	DrainTimeout time.Duration
+	// LogSnapshotEntries is after how many entries the metadata log is cut,
+	// LogTrailingEntries how many stay then, for nodes that lag; LogSnapshotEvery
+	// is how often that is looked at. Defaults 8192, 16384 and 2 minutes.
+	LogSnapshotEntries, LogTrailingEntries uint64
+	LogSnapshotEvery                       time.Duration
 	// LogSegmentBytes is the size in which the metadata log takes disk space.
 	// Default 64 MiB, less on a small disk.
 	LogSegmentBytes int

@@ -76,6 +76,18 @@ func serveFlags() []cli.Flag {
 			Name: "drain-timeout", Value: d.DrainTimeout, EnvVars: env("DRAIN_TIMEOUT"),
 			Usage: "`DURATION` that running requests get at a stop",
 		},
+		&cli.Uint64Flag{
+			Name: "log-snapshot-entries", EnvVars: env("LOG_SNAPSHOT_ENTRIES"), Hidden: true,
+			Usage: "cut the metadata log after `N` entries (default: 8192)",
+		},
+		&cli.Uint64Flag{
+			Name: "log-trailing-entries", EnvVars: env("LOG_TRAILING_ENTRIES"), Hidden: true,
+			Usage: "and keep `N` of them (default: 16384)",
+		},
+		&cli.DurationFlag{
+			Name: "log-snapshot-every", EnvVars: env("LOG_SNAPSHOT_EVERY"), Hidden: true,
+			Usage: "`DURATION` between looks at the length of the metadata log (default: 2m)",
+		},
 		&cli.IntFlag{
 			Name: "log-segment-bytes", EnvVars: env("LOG_SEGMENT_BYTES"),
 			Usage: "disk space, in `BYTES`, that the metadata log takes at a time (default: 64 MiB, less on a small disk)",
@@ -106,6 +118,10 @@ func serve(c *cli.Context) error {
 		UploadTTL:       c.Duration("upload-ttl"),
 		DrainTimeout:    c.Duration("drain-timeout"),
 		LogSegmentBytes: c.Int("log-segment-bytes"),
+
+		LogSnapshotEntries: c.Uint64("log-snapshot-entries"),
+		LogTrailingEntries: c.Uint64("log-trailing-entries"),
+		LogSnapshotEvery:   c.Duration("log-snapshot-every"),
 	}, log)
 	if err != nil {
 		return err
