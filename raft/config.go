@@ -47,8 +47,7 @@ type Config struct {
 	Full error
 
 	// SegmentSize is how many bytes the log sets aside at a time; 0 means
-	// 64 MiB. The log takes about two of them, and a full disk is noticed when
-	// the next cannot be had.
+	// 64 MiB. The log takes about two of them, and more for what is not yet cut.
 	SegmentSize int
 
 	// CommandMax is the size in bytes of the largest command; 0 means 16 MiB.

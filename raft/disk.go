@@ -11,38 +11,71 @@ import (
 	"github.com/hashicorp/raft-wal/types"
 )
 
+// roomMin is how many bytes there must be before a log that found its disk full
+// tries again: enough for a batch of ordinary entries.
+const roomMin = 1 << 20
+
 // segments is the file system as the log sees it: the guest's own, except that
-// a segment whose space could not be set aside leaves no file behind. The log
-// would take that file for its tail, and grow it without reserve.
-type segments struct{ *fs.FS }
+// setting space aside is a wish. On a disk that has no room for a whole segment
+// the log begins one all the same, and goes on to the last byte: deleting is an
+// entry, too.
+type segments struct {
+	*fs.FS
+	size int64 // of a segment
+}
 
 var _ types.VFS = segments{}
 
 // Create implements types.VFS.
 func (s segments) Create(dir, name string, size uint64) (types.WritableFile, error) {
 	f, err := s.FS.Create(dir, name, size)
-	if err != nil && !errors.Is(err, os.ErrExist) {
-		_ = os.Remove(filepath.Join(dir, name))
+	if !isNoSpace(err) {
+		return f, err
 	}
-	return f, err
+	if err := os.Remove(filepath.Join(dir, name)); err != nil {
+		return nil, err
+	}
+	return s.FS.Create(dir, name, 0)
 }
 
-// room checks that the disk has size bytes for one more segment, by setting
-// them aside for a moment: only that asks quotas, too.
+// OpenWriter implements types.VFS. The wish may come true now.
+func (s segments) OpenWriter(dir, name string) (types.WritableFile, error) {
+	f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if st.Size() < s.size && allocate(f, s.size) != nil {
+		err = f.Truncate(st.Size()) // half of it would look like more than there is
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// allocate sets space aside for the first size bytes of f.
+func allocate(f *os.File, size int64) error {
+	for {
+		if err := syscall.Fallocate(int(f.Fd()), 0, 0, size); !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
+}
+
+// room checks that the disk has size bytes left, by setting them aside for a
+// moment: only that asks quotas, too.
 func room(dir string, size int64) error {
 	f, err := os.CreateTemp(dir, "room-*")
-	if err != nil {
-		return fmt.Errorf("look for room in the log directory: %w", err)
-	}
-	defer func() {
+	if err == nil {
+		err = allocate(f, size)
 		_ = f.Close()
 		_ = os.Remove(f.Name())
-	}()
-	err = syscall.Fallocate(int(f.Fd()), 0, 0, size)
-	if errors.Is(err, syscall.EOPNOTSUPP) || errors.Is(err, syscall.EINTR) {
-		return nil // cannot be known: the append will tell
 	}
-	if err != nil {
+	if err != nil && !errors.Is(err, syscall.EOPNOTSUPP) { // else the append will tell
 		return fmt.Errorf("look for room in the log directory: %w", err)
 	}
 	return nil

@@ -33,6 +33,11 @@ var (
 	// ErrInUse says that another process holds the directory.
 	ErrInUse = errors.New("raft: directory in use by another process")
 
+	// ErrDamaged says that the log or the vote is not as it was written, in a
+	// part that was durable. Nothing is repaired: restore a backup, or remove
+	// the node and let it join again.
+	ErrDamaged = errors.New("raft: log damaged")
+
 	// ErrMismatch says that the log and the state machine do not belong
 	// together: one of them was removed, replaced or restored alone.
 	ErrMismatch = errors.New("raft: log and state machine do not fit")

@@ -2,9 +2,13 @@ package raft
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"testing"
 
 	hraft "github.com/hashicorp/raft"
+	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/types"
 )
 
 // AtIndex is a position moved to another index.
@@ -45,4 +49,48 @@ func ReadTerm(dir string) (uint64, error) {
 // AddVoter makes another node a member. Joining has no public face yet.
 func (n *Node) AddVoter(_ context.Context, id, address string) error {
 	return n.raft.AddVoter(hraft.ServerID(id), hraft.ServerAddress(address), 0, 0).Error()
+}
+
+// frozen is a list of segments that cannot be changed any more.
+type frozen struct{ *metadb.BoltMetaDB }
+
+func (frozen) CommitState(types.PersistentState) error { return errors.New("frozen") }
+
+// SealTail appends noops to a log until its last segment is sealed, which gets
+// no successor: what a crash between the two leaves. It returns how many.
+func SealTail(tb testing.TB, dir string, segmentSize int) (noops int) {
+	tb.Helper()
+	meta := &metadb.BoltMetaDB{}
+	state, err := meta.Load(dir)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	before := len(state.Segments)
+	log := &logger{log: slog.New(slog.DiscardHandler)}
+	s := &logStore{dir: dir, segmentSize: segmentSize, log: log, full: func(error) {}, meta: segmentList{meta}}
+	w, err := s.openOver(frozen{meta})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	last, err := w.LastIndex()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var e hraft.Log
+	if err := w.GetLog(last, &e); err != nil {
+		tb.Fatal(err)
+	}
+	for batch := make([]*hraft.Log, 100); err == nil; noops += len(batch) {
+		for i := range batch {
+			batch[i] = &hraft.Log{Index: last + uint64(noops+i+1), Term: e.Term, Type: hraft.LogNoop}
+		}
+		err = w.StoreLogs(batch)
+	}
+	if state, err = meta.Load(dir); err != nil || len(state.Segments) != before {
+		tb.Fatalf("%d segments, were %d, %v", len(state.Segments), before, err)
+	}
+	if err := w.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return noops - 100
 }

@@ -50,7 +50,7 @@ func (m *machine) ApplyBatch(entries []*hraft.Log) []any {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	answers := make([]any, len(entries))
-	results, err := m.applyLocked(entries)
+	results, err := m.applyLocked(entries, m.applyPatiently)
 	if err != nil {
 		m.stopLocked(err)
 		for i := range answers {
@@ -67,10 +67,32 @@ func (m *machine) ApplyBatch(entries []*hraft.Log) []any {
 	return answers
 }
 
+// replay is ApplyBatch before raft runs. It reports whether to go on: not if
+// the state machine has no room, where raft will try again, nor if it stopped.
+func (m *machine) replay(entries []*hraft.Log) bool {
+	if len(entries) == 0 {
+		return true
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, err := m.applyLocked(entries, m.sm.Apply)
+	if err != nil {
+		if m.isFull == nil || !errors.Is(err, m.isFull) {
+			m.stopLocked(err)
+		}
+		return false
+	}
+	m.applied.reach(m.pos.index)
+	return true
+}
+
+// An apply is StateMachine.Apply, or what stands for it.
+type apply func(indexes []uint64, commands [][]byte, position []byte) ([][]byte, error)
+
 // applyLocked hands the commands among entries to the state machine, with the
 // position after the last of them. A configuration alone changes only what is
 // in memory: the log still has it, until a checkpoint stores it.
-func (m *machine) applyLocked(entries []*hraft.Log) ([][]byte, error) {
+func (m *machine) applyLocked(entries []*hraft.Log, apply apply) ([][]byte, error) {
 	if m.err != nil {
 		return nil, m.err
 	}
@@ -90,7 +112,7 @@ func (m *machine) applyLocked(entries []*hraft.Log) ([][]byte, error) {
 		m.pos, m.stored = pos, false
 		return nil, nil
 	}
-	results, err := m.applyPatiently(indexes, commands, pos.encode())
+	results, err := apply(indexes, commands, pos.encode())
 	if err != nil {
 		return nil, err
 	}

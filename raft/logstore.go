@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
 
 	"skerry.dev/skerry/test/crash/point"
 )
@@ -18,18 +19,17 @@ import (
 // A logStore is raft's log on this disk: a write-ahead log, one sync per
 // append, which outlives a disk that was full for a while.
 //
-// After an append that failed, the guest's log is of no more use: half of the
-// entries are in its memory, or its last segment is sealed and the next could
-// not be created. The store then opens the log a second time, cuts off what
-// the failed append may have left, and goes on with that. Reads never stop.
+// After an append that failed, nobody knows what of it is on the disk, or the
+// last segment is sealed and the next was never created. The store then cuts off
+// what the failed append may have left, opens the log a second time, and goes on
+// with that. Reads never stop.
 type logStore struct {
 	// Immutable once raft runs.
 	dir         string
 	segmentSize int
 	log         *logger
-	full        func(error)        // told the cause when the disk is full, and nil when it is not any more
-	meta        *metadb.BoltMetaDB // the list of segments, shared by every opening
-	committed   uint64             // what GetCommitIndex answers
+	full        func(error) // told the cause when the disk is full, and nil when it is not any more
+	meta        segmentList // shared by every opening
 
 	command atomic.Uint64 // index of the last entry that reaches the state machine
 
@@ -42,17 +42,31 @@ type logStore struct {
 }
 
 var (
-	_ hraft.LogStore               = (*logStore)(nil)
-	_ hraft.MonotonicLogStore      = (*logStore)(nil)
-	_ hraft.CommitTrackingLogStore = (*logStore)(nil)
+	_ hraft.LogStore          = (*logStore)(nil)
+	_ hraft.MonotonicLogStore = (*logStore)(nil)
 )
+
+// A segmentList is the guest's list of its segments, which it would close with
+// each log that uses it.
+type segmentList struct{ *metadb.BoltMetaDB }
+
+// CommitState implements types.MetaStore. After a sealing append, a crash before
+// leaves a closed segment without a successor: see repairTail.
+func (l segmentList) CommitState(s types.PersistentState) error {
+	point.At("raft.before-rotate")
+	return l.BoltMetaDB.CommitState(s)
+}
+
+// Close implements types.MetaStore by leaving that to logStore.close.
+func (segmentList) Close() error { return nil }
 
 // openLog opens the log in dir, or creates it.
 func openLog(dir string, segmentSize int, log *logger, full func(error)) (*logStore, error) {
-	s := &logStore{dir: dir, segmentSize: segmentSize, log: log, full: full, meta: &metadb.BoltMetaDB{}}
-	w, err := s.open()
+	s := &logStore{dir: dir, segmentSize: segmentSize, log: log, full: full,
+		meta: segmentList{&metadb.BoltMetaDB{}}}
+	w, err := s.open(allOf)
 	if err != nil {
-		_ = s.meta.Close()
+		_ = s.meta.BoltMetaDB.Close()
 		return nil, fmt.Errorf("open log in %s: %w", dir, err)
 	}
 	s.wal = w
@@ -62,15 +76,15 @@ func openLog(dir string, segmentSize int, log *logger, full func(error)) (*logSt
 	return s, nil
 }
 
-// open opens the guest's log, beside one that is open already. The guest syncs
-// the name of a segment only at its first append and not when it finds the
-// segment after a crash; so it is done here, before anything relies on it.
-func (s *logStore) open() (*wal.WAL, error) {
-	w, err := wal.Open(s.dir,
-		wal.WithMetaStore(s.meta),
-		wal.WithSegmentFiler(segment.NewFiler(s.dir, segments{fs.New()})),
-		wal.WithSegmentSize(s.segmentSize),
-		wal.WithLogger(s.log))
+// open opens the guest's log, beside one that is open already, and without what
+// lies behind the entry upTo. The guest syncs the name of a segment only at its
+// first append and not when it finds the segment after a crash; so it is done
+// here, before anything relies on it.
+func (s *logStore) open(upTo uint64) (*wal.WAL, error) {
+	if err := repairTail(s.dir, s.meta, upTo); err != nil {
+		return nil, err
+	}
+	w, err := s.openOver(s.meta)
 	if err != nil {
 		return nil, err
 	}
@@ -80,23 +94,24 @@ func (s *logStore) open() (*wal.WAL, error) {
 	return w, nil
 }
 
+func (s *logStore) openOver(meta types.MetaStore) (*wal.WAL, error) {
+	return wal.Open(s.dir,
+		wal.WithMetaStore(meta),
+		wal.WithSegmentFiler(segment.NewFiler(s.dir, segments{fs.New(), int64(s.segmentSize)})),
+		wal.WithSegmentSize(s.segmentSize),
+		wal.WithLogger(s.log))
+}
+
 // reopenLocked replaces a log that failed, if there is room for it to go on.
 func (s *logStore) reopenLocked() error {
-	if err := room(s.dir, int64(s.segmentSize)); err != nil {
+	if err := room(s.dir, roomMin); err != nil {
 		return err
 	}
-	w, err := s.open()
+	// Entries of the failed append that did reach the disk were never
+	// acknowledged, and raft gives their indexes to others: they go.
+	w, err := s.open(s.last)
 	if err != nil {
 		return fmt.Errorf("reopen log: %w", err)
-	}
-	// Entries of the failed append that did reach the disk were never
-	// acknowledged, and raft gives their indexes to others.
-	last, err := w.LastIndex()
-	if err == nil && last > s.last {
-		err = w.DeleteRange(s.last+1, last)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("reopen log: %w", err), w.Close())
 	}
 	s.reading.Lock() // until the last read of the old one is done
 	old := s.wal
@@ -148,6 +163,9 @@ func (s *logStore) StoreLogs(entries []*hraft.Log) error {
 		}
 		if err := s.wal.StoreLogs(entries); err != nil {
 			s.broken = true
+			if isNoSpace(err) {
+				s.full(err)
+			}
 			return fmt.Errorf("append to log: %w", err)
 		}
 	}
@@ -244,13 +262,6 @@ func (s *logStore) GetLog(index uint64, entry *hraft.Log) error {
 // IsMonotonic implements hraft.MonotonicLogStore: no gaps.
 func (s *logStore) IsMonotonic() bool { return true }
 
-// GetCommitIndex implements hraft.CommitTrackingLogStore.
-func (s *logStore) GetCommitIndex() (uint64, error) { return s.committed, nil }
-
-// StageCommitIndex implements hraft.CommitTrackingLogStore. Nothing is kept:
-// what is committed at start follows from who votes.
-func (s *logStore) StageCommitIndex(uint64) error { return nil }
-
 func (s *logStore) close() error {
-	return errors.Join(s.wal.Close(), s.meta.Close())
+	return errors.Join(s.wal.Close(), s.meta.BoltMetaDB.Close())
 }

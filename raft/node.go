@@ -14,6 +14,8 @@ import (
 const (
 	// maxBatch is how many entries raft appends, sends and applies at once.
 	maxBatch = 64
+	// replayBatch is how many are applied at once at start.
+	replayBatch = 256
 	// enqueueMax bounds how long a command waits to be taken by raft.
 	enqueueMax = 10 * time.Second
 	// roomEvery is how often a full log looks for room.

@@ -42,6 +42,11 @@ func testLog(tb testing.TB) *slog.Logger {
 func (h home) start(tb testing.TB) (*raft.Node, *ledger) {
 	tb.Helper()
 	l := openLedger(tb, filepath.Join(h.dir, "db"))
+	return h.startOn(tb, l), l
+}
+
+func (h home) startOn(tb testing.TB, l *ledger) *raft.Node {
+	tb.Helper()
 	n, err := raft.Start(h.cfg, l)
 	if err != nil {
 		tb.Fatal(err)
@@ -51,7 +56,7 @@ func (h home) start(tb testing.TB) (*raft.Node, *ledger) {
 			tb.Error(err)
 		}
 	})
-	return n, l
+	return n
 }
 
 // ready starts a node and waits until it takes commands.

@@ -10,11 +10,10 @@ import (
 	hraft "github.com/hashicorp/raft"
 )
 
-// checkpointID names the one snapshot there is: the last checkpoint.
+// checkpointID names the one snapshot there is: the state machine as it stands.
 const checkpointID = "checkpoint"
 
-// A snapshotStore shows raft the state machine's checkpoint as its only
-// snapshot, and keeps a file for each one that comes from another node, for as
+// A snapshotStore shows raft the state machine as its only snapshot, and keeps a file for each one that comes from another node, for as
 // long as it takes to install it.
 type snapshotStore struct {
 	sm  StateMachine
@@ -35,9 +34,11 @@ func openSnapshots(sm StateMachine, dir string) (*snapshotStore, error) {
 	return &snapshotStore{sm: sm, dir: dir}, nil
 }
 
-// List implements hraft.SnapshotStore.
+// List implements hraft.SnapshotStore. At start, raft goes on behind this
+// position. That it may not be durable does no harm: raft cuts its log only
+// after a snapshot it took itself, and that one is a checkpoint.
 func (s *snapshotStore) List() ([]*hraft.SnapshotMeta, error) {
-	_, b := s.sm.Durable()
+	_, b := s.sm.Position()
 	if b == nil {
 		return nil, nil
 	}

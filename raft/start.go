@@ -10,9 +10,10 @@ import (
 )
 
 // Start opens the log and lets the node take part. The state machine stands at
-// its last checkpoint; what the log has beyond it is applied while Start
-// returns. Use WaitLeader before the first command, ReadIndex before the first
-// read. ErrInUse, ErrMismatch.
+// its last checkpoint; what the log has beyond it is applied before Start
+// returns, if this node decides alone, else when the others confirm it. Use
+// WaitLeader before the first command, ReadIndex before the first read.
+// ErrInUse, ErrMismatch, ErrDamaged.
 func Start(cfg Config, sm StateMachine) (_ *Node, err error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -36,10 +37,14 @@ func Start(cfg Config, sm StateMachine) (_ *Node, err error) {
 	if err := n.found(at); err != nil {
 		return nil, err
 	}
-	if err := n.lookAhead(at); err != nil {
+	n.machine = &machine{
+		sm: n.sm, isFull: n.cfg.Full, log: n.cfg.Log, gate: n.gate, closing: n.closing,
+		applied: newWatermark(at.index), pos: at, stored: true,
+	}
+	if err := n.replay(at); err != nil {
 		return nil, err
 	}
-	return n, n.run(at)
+	return n, n.run()
 }
 
 // openDir opens what the directory holds.
@@ -148,36 +153,39 @@ func (n *Node) soleConfiguration() hraft.Configuration {
 	}}}
 }
 
-// replayMax bounds what is replayed before raft runs: it hands batches over in
-// a channel of 128, which nobody empties yet.
-const replayMax = 128 * maxBatch
-
-// lookAhead reads what follows the checkpoint: which entry completes the
-// replay, and who votes. If that is this node alone, whatever is in its log is
-// agreed, and can be applied before anybody is elected, even on a full disk.
-// Entries with a configuration must wait: the guest overlooks them that early.
-func (n *Node) lookAhead(at position) error {
+// replay applies what follows the checkpoint, for as long as this node alone
+// decides: then whatever is in its log is agreed. Raft would do the same, but
+// not before an election, for which a full disk has no room; reads need not wait
+// for that. Where replay ends, because a later configuration names more voters
+// or because the state machine has no room either, raft goes on.
+func (n *Node) replay(at position) error {
 	last, err := n.logs.LastIndex()
 	if err != nil {
 		return fmt.Errorf("read log: %w", err)
 	}
-	conf, agreed := at.conf, min(last, at.index+replayMax)
-	var e hraft.Log
-	for i := at.index + 1; i <= last; i++ {
-		if err := n.logs.GetLog(i, &e); err != nil {
+	conf, batch := at.conf, make([]*hraft.Log, 0, replayBatch)
+	going := true
+	for i := at.index + 1; i <= last && going; i++ {
+		e := new(hraft.Log)
+		if err := n.logs.GetLog(i, e); err != nil {
 			return fmt.Errorf("read entry %d: %w", i, err)
 		}
 		if e.Type == hraft.LogConfiguration {
-			conf, agreed = hraft.DecodeConfiguration(e.Data), min(agreed, i-1)
+			conf = hraft.DecodeConfiguration(e.Data)
+		}
+		if !soleVoter(conf, n.cfg.NodeID) {
+			break
+		}
+		if reachesMachine(e.Type) {
+			batch = append(batch, e)
+		}
+		if len(batch) == replayBatch || i == last {
+			going, batch = n.machine.replay(batch), batch[:0]
 		}
 	}
-	sole := soleVoter(conf, n.cfg.NodeID)
-	if n.cfg.Listener == nil && !sole && len(conf.Servers) > 0 {
+	if n.cfg.Listener == nil && len(conf.Servers) > 0 && !soleVoter(conf, n.cfg.NodeID) {
 		return fmt.Errorf("%w: the log in %s belongs to %v, this node is %q and alone",
 			ErrMismatch, n.cfg.Dir, conf.Servers, n.cfg.NodeID)
-	}
-	if sole && agreed > at.index {
-		n.logs.committed = agreed
 	}
 	if err := n.logs.findCommand(at.index + 1); err != nil {
 		return err
@@ -187,14 +195,10 @@ func (n *Node) lookAhead(at position) error {
 }
 
 // run hands everything to raft.
-func (n *Node) run(at position) error {
+func (n *Node) run() error {
 	snapshots, err := openSnapshots(n.sm, n.cfg.SnapshotDir)
 	if err != nil {
 		return err
-	}
-	n.machine = &machine{
-		sm: n.sm, isFull: n.cfg.Full, log: n.cfg.Log, gate: n.gate, closing: n.closing,
-		applied: newWatermark(at.index), pos: at, stored: true,
 	}
 	n.transport = n.newTransport()
 	n.raft, err = hraft.NewRaft(n.guestConfig(), n.machine, n.logs, n.vote, snapshots, n.transport)
@@ -228,6 +232,5 @@ func (n *Node) guestConfig() *hraft.Config {
 	c.NoSnapshotRestoreOnStart = true // the state machine stands at its checkpoint already
 	c.NoLegacyTelemetry = true
 	c.ShutdownOnRemove = false
-	c.RestoreCommittedLogs = n.logs.committed > 0
 	return c
 }

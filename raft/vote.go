@@ -99,7 +99,7 @@ func (v *voteFile) load() error {
 		}
 	}
 	if !found {
-		return fmt.Errorf("%w: both slots of the vote are damaged", ErrMismatch)
+		return fmt.Errorf("%w: no copy of the vote is as it was written", ErrDamaged)
 	}
 	return nil
 }
@@ -149,7 +149,7 @@ func (v *voteFile) GetUint64(key []byte) (uint64, error) {
 		return 0, nil
 	}
 	if len(b) != 8 {
-		return 0, fmt.Errorf("%w: %s in the vote file is not a number", ErrMismatch, key)
+		return 0, fmt.Errorf("%w: %s in the vote is not a number", ErrDamaged, key)
 	}
 	return binary.BigEndian.Uint64(b), nil
 }
