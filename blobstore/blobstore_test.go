@@ -21,6 +21,7 @@ func open(t *testing.T, dir string) *blobstore.Store {
 
 func TestConformance(t *testing.T) {
 	blobstoretest.Run(t, func(t *testing.T) func() blobstoretest.Store {
+		t.Helper()
 		dir := t.TempDir()
 		var s *blobstore.Store
 		return func() blobstoretest.Store {

@@ -77,7 +77,7 @@ func TestUploadWhoseSyncFailedIsNeverPublished(t *testing.T) {
 		d := digest.FromBytes(first)
 		disk.fails, disk.err = "sync", fails
 		_, err := u.Commit(d)
-		if !errors.Is(err, fails) || errors.Is(err, ErrFull) != (fails != unix.EIO) {
+		if full := !errors.Is(fails, unix.EIO); !errors.Is(err, fails) || errors.Is(err, ErrFull) != full {
 			t.Errorf("commit: %v, want %v", err, fails)
 		}
 		disk.fails = ""

@@ -16,7 +16,8 @@ func FuzzPath(f *testing.F) {
 	hex := strings.Repeat("0a", 64)
 	for _, seed := range []string{
 		"", "sha256:", "sha256:" + hex[:64], "sha512:" + hex, "sha384:" + hex[:96], "sha256:" + hex,
-		"sha256:../../../../etc/passwd", "sha256:" + strings.ToUpper(hex[:64]), "../x:" + hex[:64], "sha256:" + hex[:62] + "/.",
+		"sha256:../../../../etc/passwd", "sha256:" + strings.ToUpper(hex[:64]), "../x:" + hex[:64],
+		"sha256:" + hex[:62] + "/.",
 	} {
 		f.Add(seed)
 	}
@@ -30,7 +31,8 @@ func FuzzPath(f *testing.F) {
 			return
 		}
 		m := ours.FindStringSubmatch(b.path())
-		if m == nil || !strings.HasPrefix(m[3], m[2]) || b.digest() != digest.Digest(in) || filepath.Dir(b.path()) != b.shard() {
+		if m == nil || !strings.HasPrefix(m[3], m[2]) || b.digest() != digest.Digest(in) ||
+			filepath.Dir(b.path()) != b.shard() {
 			t.Fatalf("%q becomes %q", in, b.path())
 		}
 		at := time.Unix(1_700_000_000, 1).UTC()

@@ -179,7 +179,7 @@ func closeIt(t *testing.T, u *Upload) {
 	}
 }
 
-func pushTo(t *testing.T, s *Store, data []byte, alg digest.Algorithm) digest.Digest {
+func pushTo(t *testing.T, s *Store, data []byte, alg digest.Algorithm) {
 	t.Helper()
 	u := create(t, s)
 	write(t, u, data)
@@ -189,12 +189,13 @@ func pushTo(t *testing.T, s *Store, data []byte, alg digest.Algorithm) digest.Di
 		t.Fatal(err)
 	}
 	pin.Release()
-	return d
 }
 
 // An op is one operation on the disk, or a mark of what was promised.
 type op struct {
-	kind     string // create write truncate sync mkdir rename remove syncdir; committed removing removed rotten quarantined
+	// create write truncate sync mkdir rename remove syncdir; or the marks
+	// committed removing removed rotten quarantined
+	kind     string
 	name, to string
 	off      int64
 	data     []byte

@@ -159,9 +159,10 @@ type onlyReader struct{ io.Reader }
 // metadata knows the blob.
 //
 // On [ErrDigest], and on errors that another try may survive, such as
-// [ErrFull], the upload stays, still held; on others it is gone. If d's algorithm is not the one that was hashed, the bytes
-// are read once more. A blob already there is replaced by the fresh bytes: a
-// push heals what rotted.
+// [ErrFull], the upload stays, still held; on others it is gone: Close, Cancel
+// and Size may be called in either case. If d's algorithm is not the one that
+// was hashed, the bytes are read once more. A blob already there is replaced by
+// the fresh bytes: a push heals what rotted.
 func (u *Upload) Commit(d digest.Digest) (*Pin, error) {
 	b, err := parseDigest(d)
 	if err != nil {

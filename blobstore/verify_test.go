@@ -79,7 +79,8 @@ func TestRottenBytesAreQuarantinedAndHealedByAPush(t *testing.T) {
 			t.Errorf("%s: verify after a push: %v", name, err)
 		}
 	}
-	if purged, size, err := s.PurgeQuarantine(t.Context(), time.Now().Add(time.Second)); purged != n || size == 0 || err != nil {
+	purged, size, err := s.PurgeQuarantine(t.Context(), time.Now().Add(time.Second))
+	if purged != n || size == 0 || err != nil {
 		t.Errorf("purge of quarantine: %d, %d bytes, %v; want %d", purged, size, err, n)
 	}
 	if bad, err := s.Quarantined(); len(bad) != 0 || err != nil {
@@ -121,8 +122,8 @@ func TestVerifyDoesNotQuarantineAPushThatCameMeanwhile(t *testing.T) {
 // meanwhile does something when Verify first waits for its rate, with some
 // bytes read and others not.
 type meanwhile struct {
-	context.Context
-	do func()
+	context.Context //nolint:containedctx // it is one
+	do              func()
 }
 
 func (c *meanwhile) Done() <-chan struct{} {

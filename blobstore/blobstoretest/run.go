@@ -19,32 +19,38 @@ func Run(t *testing.T, fresh func(t *testing.T) (open func() Store)) {
 	t.Helper()
 	for _, c := range []struct {
 		name string
-		test func(t *testing.T, open func() Store)
+		test func(suite)
 	}{
-		{"CommittedBlobIsReadBack", committedBlobIsReadBack},
-		{"EveryAlgorithmIsKept", everyAlgorithmIsKept},
-		{"DigestIsRefusedBeforeUse", digestIsRefusedBeforeUse},
-		{"UnknownBlobIsNotFound", unknownBlobIsNotFound},
-		{"OpenFileSurvivesRemoval", openFileSurvivesRemoval},
-		{"AllListsEveryBlobOnce", allListsEveryBlobOnce},
-		{"WrongDigestKeepsTheUpload", wrongDigestKeepsTheUpload},
-		{"UploadGoesOnBetweenRequests", uploadGoesOnBetweenRequests},
-		{"UploadGoesOnAfterRestart", uploadGoesOnAfterRestart},
-		{"UploadBelongsToItsScope", uploadBelongsToItsScope},
-		{"UploadHasOneHolder", uploadHasOneHolder},
-		{"AlgorithmMayChangeOnTheWay", algorithmMayChangeOnTheWay},
-		{"FinishedUploadIsGone", finishedUploadIsGone},
-		{"BrokenReaderKeepsWhatCame", brokenReaderKeepsWhatCame},
-		{"SizeIsOnlyAnExpectation", sizeIsOnlyAnExpectation},
-		{"PurgeSparesFreshAndHeldUploads", purgeSparesFreshAndHeldUploads},
-		{"PinKeepsFromRemoval", pinKeepsFromRemoval},
-		{"LiveBlobIsNotRemoved", liveBlobIsNotRemoved},
-		{"NothingComesBetweenQuestionAndRemoval", nothingComesBetweenQuestionAndRemoval},
-		{"CommitAndRemoveRace", commitAndRemoveRace},
-		{"VerifyAcceptsGoodBytes", verifyAcceptsGoodBytes},
+		{"CommittedBlobIsReadBack", suite.committedBlobIsReadBack},
+		{"EveryAlgorithmIsKept", suite.everyAlgorithmIsKept},
+		{"DigestIsRefusedBeforeUse", suite.digestIsRefusedBeforeUse},
+		{"UnknownBlobIsNotFound", suite.unknownBlobIsNotFound},
+		{"OpenFileSurvivesRemoval", suite.openFileSurvivesRemoval},
+		{"AllListsEveryBlobOnce", suite.allListsEveryBlobOnce},
+		{"WrongDigestKeepsTheUpload", suite.wrongDigestKeepsTheUpload},
+		{"UploadGoesOnBetweenRequests", suite.uploadGoesOnBetweenRequests},
+		{"UploadGoesOnAfterRestart", suite.uploadGoesOnAfterRestart},
+		{"UploadBelongsToItsScope", suite.uploadBelongsToItsScope},
+		{"UploadHasOneHolder", suite.uploadHasOneHolder},
+		{"AlgorithmMayChangeOnTheWay", suite.algorithmMayChangeOnTheWay},
+		{"FinishedUploadIsGone", suite.finishedUploadIsGone},
+		{"BrokenReaderKeepsWhatCame", suite.brokenReaderKeepsWhatCame},
+		{"SizeIsOnlyAnExpectation", suite.sizeIsOnlyAnExpectation},
+		{"PurgeSparesFreshAndHeldUploads", suite.purgeSparesFreshAndHeldUploads},
+		{"PinKeepsFromRemoval", suite.pinKeepsFromRemoval},
+		{"LiveBlobIsNotRemoved", suite.liveBlobIsNotRemoved},
+		{"NothingComesBetweenQuestionAndRemoval", suite.nothingComesBetweenQuestionAndRemoval},
+		{"CommitAndRemoveRace", suite.commitAndRemoveRace},
+		{"VerifyAcceptsGoodBytes", suite.verifyAcceptsGoodBytes},
 	} {
-		t.Run(c.name, func(t *testing.T) { c.test(t, fresh(t)) })
+		t.Run(c.name, func(t *testing.T) { c.test(suite{t, fresh(t)}) })
 	}
+}
+
+// A suite is one test and its storage.
+type suite struct {
+	*testing.T
+	open func() Store
 }
 
 // Noise returns n random bytes.
@@ -55,7 +61,7 @@ func Noise(n int) []byte {
 }
 
 // Push commits data in one go and releases its pin.
-func Push(t *testing.T, s Store, data []byte) digest.Digest {
+func Push(t testing.TB, s Store, data []byte) digest.Digest {
 	t.Helper()
 	d := digest.FromBytes(data)
 	u := create(t, s)
@@ -65,7 +71,7 @@ func Push(t *testing.T, s Store, data []byte) digest.Digest {
 }
 
 // MustHold fails the test unless d is there, with these bytes.
-func MustHold(t *testing.T, s Store, d digest.Digest, data []byte) {
+func MustHold(t testing.TB, s Store, d digest.Digest, data []byte) {
 	t.Helper()
 	info, err := s.Stat(d)
 	if err != nil || info.Size != int64(len(data)) || info.Digest != d {
@@ -84,7 +90,7 @@ func MustHold(t *testing.T, s Store, d digest.Digest, data []byte) {
 	}
 }
 
-func create(t *testing.T, s Store) Upload {
+func create(t testing.TB, s Store) Upload {
 	t.Helper()
 	u, err := s.Create("library/a", "", -1)
 	if err != nil {
@@ -93,7 +99,7 @@ func create(t *testing.T, s Store) Upload {
 	return u
 }
 
-func resume(t *testing.T, s Store, id string) Upload {
+func resume(t testing.TB, s Store, id string) Upload {
 	t.Helper()
 	u, err := s.Resume("library/a", id)
 	if err != nil {
@@ -102,14 +108,14 @@ func resume(t *testing.T, s Store, id string) Upload {
 	return u
 }
 
-func write(t *testing.T, u Upload, data []byte) {
+func write(t testing.TB, u Upload, data []byte) {
 	t.Helper()
 	if n, err := u.ReadFrom(bytes.NewReader(data)); err != nil || n != int64(len(data)) {
 		t.Fatalf("read from: %d of %d bytes, %v", n, len(data), err)
 	}
 }
 
-func commit(t *testing.T, u Upload, d digest.Digest) {
+func commit(t testing.TB, u Upload, d digest.Digest) {
 	t.Helper()
 	pin, err := u.Commit(d)
 	if err != nil {
@@ -118,14 +124,14 @@ func commit(t *testing.T, u Upload, d digest.Digest) {
 	pin.Release()
 }
 
-func closeUpload(t *testing.T, u Upload) {
+func closeUpload(t testing.TB, u Upload) {
 	t.Helper()
 	if err := u.Close(); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func mustBe(t *testing.T, what string, err, want error) {
+func mustBe(t testing.TB, what string, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
 		t.Errorf("%s: %v, want %v", what, err, want)
@@ -134,7 +140,7 @@ func mustBe(t *testing.T, what string, err, want error) {
 
 func nobodyKnows() (bool, error) { return false, nil }
 
-func mustBeGone(t *testing.T, s Store, d digest.Digest) {
+func mustBeGone(t testing.TB, s Store, d digest.Digest) {
 	t.Helper()
 	_, err := s.Stat(d)
 	mustBe(t, "stat of what is gone", err, blobstore.ErrNotFound)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"testing"
 	"testing/iotest"
 	"time"
 
@@ -16,8 +15,8 @@ import (
 	"skerry.dev/skerry/blobstore"
 )
 
-func wrongDigestKeepsTheUpload(t *testing.T, open func() Store) {
-	s, data := open(), Noise(5000)
+func (t suite) wrongDigestKeepsTheUpload() {
+	s, data := t.open(), Noise(5000)
 	u := create(t, s)
 	write(t, u, data[:4000])
 	for range 2 {
@@ -33,8 +32,8 @@ func wrongDigestKeepsTheUpload(t *testing.T, open func() Store) {
 	MustHold(t, s, digest.FromBytes(data), data)
 }
 
-func uploadGoesOnBetweenRequests(t *testing.T, open func() Store) {
-	s, data := open(), Noise(2<<20)
+func (t suite) uploadGoesOnBetweenRequests() {
+	s, data := t.open(), Noise(2<<20)
 	u := create(t, s)
 	id, started := u.ID(), u.StartedAt()
 	for i := 0; i < len(data); i += 300_000 {
@@ -56,8 +55,8 @@ func uploadGoesOnBetweenRequests(t *testing.T, open func() Store) {
 	MustHold(t, s, digest.FromBytes(data), data)
 }
 
-func uploadGoesOnAfterRestart(t *testing.T, open func() Store) {
-	s, data := open(), Noise(1_000_000)
+func (t suite) uploadGoesOnAfterRestart() {
+	s, data := t.open(), Noise(1_000_000)
 	u, err := s.Create("library/a", digest.SHA512, 2<<20) // more than will come
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +64,7 @@ func uploadGoesOnAfterRestart(t *testing.T, open func() Store) {
 	write(t, u, data[:400_000])
 	closeUpload(t, u)
 
-	s = open()
+	s = t.open()
 	size, started, err := s.StatUpload("library/a", u.ID())
 	if size != 400_000 || err != nil || started.Sub(u.StartedAt()).Abs() > time.Minute {
 		t.Errorf("stat after restart: %d bytes since %v, %v; began %v", size, started, err, u.StartedAt())
@@ -74,7 +73,7 @@ func uploadGoesOnAfterRestart(t *testing.T, open func() Store) {
 	write(t, u, data[400_000:700_000])
 	closeUpload(t, u)
 
-	s = open()
+	s = t.open()
 	u = resume(t, s, u.ID())
 	write(t, u, data[700_000:])
 	d := digest.SHA512.FromBytes(data)
@@ -85,13 +84,13 @@ func uploadGoesOnAfterRestart(t *testing.T, open func() Store) {
 	u = create(t, s)
 	write(t, u, data[:10])
 	closeUpload(t, u)
-	s = open()
+	s = t.open()
 	u = resume(t, s, u.ID())
 	commit(t, u, digest.FromBytes(data[:10]))
 }
 
-func uploadBelongsToItsScope(t *testing.T, open func() Store) {
-	s := open()
+func (t suite) uploadBelongsToItsScope() {
+	s := t.open()
 	u := create(t, s)
 	id := u.ID()
 	closeUpload(t, u)
@@ -105,19 +104,21 @@ func uploadBelongsToItsScope(t *testing.T, open func() Store) {
 			_, _, err = s.StatUpload(scope, id)
 			mustBe(t, "stat of another scope", err, blobstore.ErrNotFound)
 		}
-		for _, id := range []string{"", ".", "..", "../" + id, id + ".", id[:25] + "/", strings.Repeat("A", 26), id + "\x00"} {
+		for _, id := range []string{
+			"", ".", "..", "../" + id, id + ".", id[:25] + "/", strings.Repeat("A", 26), id + "\x00",
+		} {
 			_, err := s.Resume("library/a", id)
 			mustBe(t, "resume of "+id, err, blobstore.ErrNotFound)
 			_, _, err = s.StatUpload("library/a", id)
 			mustBe(t, "stat of "+id, err, blobstore.ErrNotFound)
 		}
-		s = open()
+		s = t.open()
 	}
 	closeUpload(t, resume(t, s, id))
 }
 
-func uploadHasOneHolder(t *testing.T, open func() Store) {
-	s := open()
+func (t suite) uploadHasOneHolder() {
+	s := t.open()
 	u := create(t, s)
 	write(t, u, []byte("abc"))
 	for range 2 {
@@ -137,8 +138,8 @@ func uploadHasOneHolder(t *testing.T, open func() Store) {
 	commit(t, u, digest.FromString("abc"))
 }
 
-func algorithmMayChangeOnTheWay(t *testing.T, open func() Store) {
-	s, data := open(), Noise(600_000)
+func (t suite) algorithmMayChangeOnTheWay() {
+	s, data := t.open(), Noise(600_000)
 	want := digest.SHA512.FromBytes(data)
 
 	u := create(t, s) // before the first byte
@@ -170,8 +171,8 @@ func algorithmMayChangeOnTheWay(t *testing.T, open func() Store) {
 	}
 }
 
-func finishedUploadIsGone(t *testing.T, open func() Store) {
-	s := open()
+func (t suite) finishedUploadIsGone() {
+	s := t.open()
 	committed, cancelled := create(t, s), create(t, s)
 	write(t, committed, []byte("abc"))
 	write(t, cancelled, []byte("abd"))
@@ -191,14 +192,14 @@ func finishedUploadIsGone(t *testing.T, open func() Store) {
 			_, err = u.Write([]byte("x"))
 			mustBe(t, "write to a finished upload", err, os.ErrClosed)
 		}
-		s = open()
+		s = t.open()
 	}
 	MustHold(t, s, digest.FromString("abc"), []byte("abc"))
 	mustBeGone(t, s, digest.FromString("abd"))
 }
 
-func brokenReaderKeepsWhatCame(t *testing.T, open func() Store) {
-	s, data := open(), Noise(700_000)
+func (t suite) brokenReaderKeepsWhatCame() {
+	s, data := t.open(), Noise(700_000)
 	// io.ErrUnexpectedEOF is what net/http returns for a body cut short.
 	for _, broken := range []error{io.ErrUnexpectedEOF, context.Canceled} {
 		u := create(t, s)
@@ -216,8 +217,8 @@ func brokenReaderKeepsWhatCame(t *testing.T, open func() Store) {
 	}
 }
 
-func sizeIsOnlyAnExpectation(t *testing.T, open func() Store) {
-	s := open()
+func (t suite) sizeIsOnlyAnExpectation() {
+	s := t.open()
 	for _, n := range []int{0, 10, 2 << 20, 5 << 20} {
 		for _, size := range []int64{-1, 0, 7, 3 << 20} {
 			data := Noise(n)
@@ -237,8 +238,8 @@ func sizeIsOnlyAnExpectation(t *testing.T, open func() Store) {
 	}
 }
 
-func purgeSparesFreshAndHeldUploads(t *testing.T, open func() Store) {
-	s := open()
+func (t suite) purgeSparesFreshAndHeldUploads() {
+	s := t.open()
 	idle, held := create(t, s), create(t, s)
 	write(t, idle, Noise(1000))
 	write(t, held, Noise(2000))
@@ -257,7 +258,7 @@ func purgeSparesFreshAndHeldUploads(t *testing.T, open func() Store) {
 	write(t, held, []byte("more"))
 	closeUpload(t, held)
 
-	s = open() // unknown to the process that purges
+	s = t.open() // unknown to the process that purges
 	if n, bytes, err := s.PurgeUploads(t.Context(), later); n != 1 || bytes != 2004 || err != nil {
 		t.Errorf("purge after restart: %d uploads, %d bytes, %v; want the other one", n, bytes, err)
 	}
