@@ -127,6 +127,9 @@ func (a *Appliance) agree(ctx context.Context) error {
 		SnapshotInterval:  a.cfg.LogSnapshotEvery,
 		TrailingLogs:      a.cfg.LogTrailingEntries,
 	}, stateMachine{a.db})
+	if errors.Is(err, raft.ErrMismatch) {
+		return fmt.Errorf("%w: put back what was moved, or build a new data directory with skerry restore", err)
+	}
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}

@@ -48,6 +48,10 @@ type Config struct {
 	ScrubPeriod time.Duration
 	// UploadTTL is how long an upload that nobody continues is kept. Default 48 h.
 	UploadTTL time.Duration
+	// OrphanAge is how old a blob that the metadata does not know must be before
+	// a scrub takes it for debris: a push makes the file first and tells then.
+	// Default 1 h.
+	OrphanAge time.Duration
 	// DrainTimeout is how long running requests may take after a request to
 	// stop. Default 30 s.
 	DrainTimeout time.Duration
@@ -71,6 +75,7 @@ func Defaults() Config {
 		CollectEvery: 24 * time.Hour,
 		ScrubPeriod:  30 * 24 * time.Hour,
 		UploadTTL:    48 * time.Hour,
+		OrphanAge:    time.Hour,
 		DrainTimeout: 30 * time.Second,
 	}
 }
@@ -85,6 +90,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.CollectEvery = cmp.Or(c.CollectEvery, d.CollectEvery)
 	c.ScrubPeriod = cmp.Or(c.ScrubPeriod, d.ScrubPeriod)
 	c.UploadTTL = cmp.Or(c.UploadTTL, d.UploadTTL)
+	c.OrphanAge = cmp.Or(c.OrphanAge, d.OrphanAge)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, d.DrainTimeout)
 	if c.Node == "" {
 		name, err := os.Hostname()

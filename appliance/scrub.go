@@ -13,13 +13,9 @@ import (
 	"skerry.dev/skerry/meta"
 )
 
-const (
-	// orphanAge is how old a file that the metadata does not know must be
-	// before it is debris: a push makes the file first and tells then.
-	orphanAge = time.Hour
-	// scrubRateMin keeps a pass over few bytes from taking its whole period.
-	scrubRateMin = 4 << 20
-)
+// scrubRateMin, in bytes a second, keeps a pass over few bytes from taking its
+// whole period.
+const scrubRateMin = 4 << 20
 
 // scrubLoop verifies every blob once in each period, at the rate that takes
 // half of it.
@@ -94,7 +90,7 @@ func (a *Appliance) scrubOne(ctx context.Context, b blobstore.Info, rate *blobst
 }
 
 func (a *Appliance) removeOrphan(b blobstore.Info, report *api.ScrubReport) error {
-	if time.Since(b.Time) < orphanAge {
+	if time.Since(b.Time) < a.cfg.OrphanAge {
 		return nil
 	}
 	_, err := a.blobs.Remove(b.Digest, func() (bool, error) { return a.meta.Known(b.Digest) })

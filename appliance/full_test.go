@@ -1,0 +1,130 @@
+package appliance_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"skerry.dev/skerry/appliance"
+)
+
+const mib = 1 << 20
+
+// I9: a full disk stops writes, not life. Uploads get 507 while there is still
+// room for everything else; with no room at all, pulls go on, and deleting and
+// collecting make room again.
+func TestAFullDiskStopsWritesNotLife(t *testing.T) {
+	data := disk(t, "160m")
+	n := start(t, appliance.Config{Data: data, LogSegmentBytes: mib, Grace: time.Millisecond})
+	first := []byte("what was there before")
+	n.push("full/kept", "1", first)
+
+	// Until the registry itself says that the disk is full.
+	pushed := 0
+	for ; ; pushed++ {
+		content := bytes.Repeat([]byte{byte(pushed)}, 4*mib)
+		status, answer := n.putBlob("full/heap", content)
+		if status == http.StatusInsufficientStorage {
+			if !strings.Contains(answer, "disk") {
+				t.Errorf("507 does not say why: %s", answer)
+			}
+			break
+		}
+		if status != http.StatusCreated || pushed > 100 {
+			t.Fatalf("upload %d: status %d: %s", pushed, status, answer)
+		}
+		n.want(http.StatusCreated, http.MethodPut, heapTag(pushed), manifestType, manifestOf(content))
+	}
+	eventually(t, "writes are reported as not ready", func() bool {
+		status, _ := n.do(http.MethodGet, "/readyz/writes", "", nil)
+		return status == http.StatusServiceUnavailable
+	})
+	n.want(http.StatusOK, http.MethodGet, "/readyz", "", nil)
+
+	// Somebody else takes the rest, to the last byte.
+	hog := filepath.Join(filepath.Dir(data), "hog")
+	fill(t, hog)
+	eventually(t, "moving a tag is refused too", func() bool {
+		status, _ := n.do(http.MethodPut, "/v2/full/kept/manifests/2", manifestType, manifestOf(first))
+		return status == http.StatusInsufficientStorage
+	})
+	if got := n.want(http.StatusOK, http.MethodGet, blobPath("full/kept", first), "", nil); got != string(first) {
+		t.Errorf("pulled %q", got)
+	}
+	n.want(http.StatusOK, http.MethodGet, "/v2/full/kept/manifests/1", "", nil)
+
+	// Deletes and a collection find room in the reserve.
+	for i := range pushed {
+		n.want(http.StatusAccepted, http.MethodDelete, heapTag(i), "", nil)
+		d := digestOf(manifestOf(bytes.Repeat([]byte{byte(i)}, 4*mib)))
+		n.want(http.StatusAccepted, http.MethodDelete, "/v2/full/heap/manifests/"+d, "", nil)
+	}
+	collect := func() string {
+		return n.want(http.StatusOK, http.MethodPost, "/apis/skerry.dev/v1/collect", "application/json", []byte("{}"))
+	}
+	eventually(t, "the collection freed the blobs", func() bool {
+		collect()
+		status, _ := n.do(http.MethodHead, blobPath("full/heap", bytes.Repeat([]byte{0}, 4*mib)), "", nil)
+		return status == http.StatusNotFound
+	})
+	if err := os.Remove(hog); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "pushes work again", func() bool {
+		status, _ := n.putBlob("full/kept", []byte("after"))
+		return status == http.StatusCreated
+	})
+	n.push("full/kept", "2", []byte("after"))
+	n.stop()
+	checkClean(t, data)
+}
+
+func heapTag(i int) string { return fmt.Sprintf("/v2/full/heap/manifests/t%d", i) }
+
+// fill writes a file until the disk has no byte left.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for size := mib; size > 0; size /= 4 {
+		for b := make([]byte, size); err == nil; {
+			_, err = f.Write(b)
+		}
+		err = nil
+	}
+}
+
+// eventually waits for what a background loop brings about.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	deadline := time.After(15 * time.Second)
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+// checkClean fails the test when the data violates an invariant.
+func checkClean(t *testing.T, data string) {
+	t.Helper()
+	err := appliance.Check(context.WithoutCancel(t.Context()), data, quiet(), func(p problem) {
+		t.Errorf("check: %s %s: %s", p.Invariant, p.Where, p.What)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
