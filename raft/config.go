@@ -55,12 +55,14 @@ type Config struct {
 
 	// SnapshotThreshold: so many entries after the last checkpoint that cut the
 	// log, the next is due; 0 means 8192. SnapshotInterval: how often that is
-	// looked at, staggered up to twice; 0 means 2 minutes.
+	// looked at, staggered up to twice; 0 means 2 minutes. SnapshotBytes: after
+	// so many bytes of entries it is due at once; 0 means four segments.
 	SnapshotThreshold uint64
 	SnapshotInterval  time.Duration
+	SnapshotBytes     int64
 
 	// TrailingLogs is how many entries stay for nodes that lag, which else need
-	// a whole snapshot; 0 means 16384.
+	// a whole snapshot; 0 means 16384, or 128 on a node alone.
 	TrailingLogs uint64
 
 	// Election is how long a node does without a leader before it wants to lead;
@@ -75,6 +77,10 @@ func (c Config) withDefaults() Config {
 	def(&c.CommandMax, 16<<20)
 	def(&c.SnapshotThreshold, 8192)
 	def(&c.SnapshotInterval, 2*time.Minute)
+	def(&c.SnapshotBytes, 4*int64(c.SegmentSize))
+	if c.Listener == nil {
+		def(&c.TrailingLogs, 128) // for nobody; but an empty log is a case of its own
+	}
 	def(&c.TrailingLogs, 16384)
 	def(&c.Election, time.Second)
 	if c.Address == "" && c.Listener != nil {

@@ -1,7 +1,6 @@
 package raft
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"testing"
@@ -47,7 +46,7 @@ func ReadTerm(dir string) (uint64, error) {
 }
 
 // AddVoter makes another node a member. Joining has no public face yet.
-func (n *Node) AddVoter(_ context.Context, id, address string) error {
+func (n *Node) AddVoter(id, address string) error {
 	return n.raft.AddVoter(hraft.ServerID(id), hraft.ServerAddress(address), 0, 0).Error()
 }
 

@@ -45,6 +45,8 @@ func (n *Node) watch(changes <-chan hraft.Observation) {
 		select {
 		case <-changes:
 			n.noteLeader()
+		case <-n.logs.grown:
+			go n.cutLog() // ends with raft, and must not hold up what is watched here
 		case <-again:
 			// Room again? Then there is no need to wait for an election.
 			if n.logs.recover() == nil {
@@ -57,6 +59,14 @@ func (n *Node) watch(changes <-chan hraft.Observation) {
 		if n.raft.State() != hraft.Leader && n.gate.has(logFull) {
 			again = time.After(roomEvery)
 		}
+	}
+}
+
+// cutLog has raft take a checkpoint and cut its log. If it is too early, right
+// after a configuration, the next one is not far.
+func (n *Node) cutLog() {
+	if err := n.raft.Snapshot().Error(); err != nil {
+		n.cfg.Log.Debug("log not cut", "err", err)
 	}
 }
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log"
+	"log" //nolint:depguard // the guest's interface names it
 	"log/slog"
 	"strings"
 
@@ -22,15 +22,21 @@ type logger struct {
 var _ hclog.Logger = (*logger)(nil)
 
 // quiet holds the complaints of the guest that are ordinary life here, or that
-// the node reports in its own words, once.
+// are told in other words, once: by the node, or by its "failed to contact".
 func quiet(msg string) bool {
 	switch msg {
 	case "heartbeat timeout reached, starting election", // a cluster elects
-		"skipping application of old log",   // a start that replayed all
-		"no known peers, aborting election", // a node that waits to be added
 		"Election timeout reached, restarting election",
-		"failed to commit logs",   // reported by the log store
-		"failed to take snapshot": // too early after a configuration change; tried again
+		"no known peers, aborting election", // a node that waits to be added
+		"failed to get previous log",        // a node that lags
+		"appendEntries rejected, sending older logs",
+		"failed to heartbeat to", // a node that is down, every few milliseconds
+		"failed to appendEntries to",
+		"failed to make requestVote RPC",
+		"failed to decode incoming command", // a connection that was closed
+		"skipping application of old log",   // a start that replayed all
+		"failed to commit logs",             // reported by the log store
+		"failed to take snapshot":           // too early after a configuration change; tried again
 		return true
 	}
 	return false
@@ -50,14 +56,14 @@ func (l *logger) Log(level hclog.Level, msg string, args ...any) {
 	if !l.log.Enabled(ctx, lv) {
 		return
 	}
-	l.log.Log(ctx, lv, strings.ToLower(msg), attrs(args)...)
+	l.log.Log(ctx, lv, strings.ToLower(msg[:1])+msg[1:], attrs(args)...)
 }
 
 // attrs turns the guest's keys into snake_case and formats what it left to be.
 func attrs(args []any) []any {
 	out := make([]any, 0, len(args)+1)
 	for i := 0; i+1 < len(args); i += 2 {
-		key := strings.ReplaceAll(fmt.Sprint(args[i]), "-", "_")
+		key := strings.NewReplacer("-", "_", " ", "_").Replace(fmt.Sprint(args[i]))
 		if key == "error" {
 			key = "err"
 		}

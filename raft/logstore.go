@@ -28,6 +28,8 @@ type logStore struct {
 	dir         string
 	segmentSize int
 	log         *logger
+	grown       chan struct{} // receives when so many bytes were appended that the log should be cut
+	grownBytes  int64
 	full        func(error) // told the cause when the disk is full, and nil when it is not any more
 	meta        segmentList // shared by every opening
 
@@ -38,6 +40,7 @@ type logStore struct {
 
 	writing sync.Mutex // serialises appends, truncations and reopening; guards the rest
 	last    uint64     // index of the last entry that was appended successfully
+	bytes   int64      // appended since the log was cut, or since grown was told
 	broken  bool       // an append failed: reopen before the next
 }
 
@@ -61,9 +64,13 @@ func (l segmentList) CommitState(s types.PersistentState) error {
 func (segmentList) Close() error { return nil }
 
 // openLog opens the log in dir, or creates it.
-func openLog(dir string, segmentSize int, log *logger, full func(error)) (*logStore, error) {
-	s := &logStore{dir: dir, segmentSize: segmentSize, log: log, full: full,
-		meta: segmentList{&metadb.BoltMetaDB{}}}
+func openLog(cfg Config, full func(error)) (*logStore, error) {
+	dir := cfg.Dir
+	s := &logStore{
+		dir: dir, segmentSize: cfg.SegmentSize, log: &logger{log: cfg.Log, name: "wal"},
+		grown: make(chan struct{}, 1), grownBytes: cfg.SnapshotBytes, full: full,
+		meta: segmentList{&metadb.BoltMetaDB{}},
+	}
 	w, err := s.open(allOf)
 	if err != nil {
 		_ = s.meta.BoltMetaDB.Close()
@@ -170,14 +177,27 @@ func (s *logStore) StoreLogs(entries []*hraft.Log) error {
 		}
 	}
 	point.At("raft.appended")
-	s.last = entries[len(entries)-1].Index
-	for i := len(entries) - 1; i >= 0; i-- {
-		if reachesMachine(entries[i].Type) {
-			s.command.Store(entries[i].Index)
-			break
+	s.appendedLocked(entries)
+	return nil
+}
+
+// appendedLocked keeps what the node wants to know of the log.
+func (s *logStore) appendedLocked(entries []*hraft.Log) {
+	for _, e := range entries {
+		s.last = e.Index
+		s.bytes += int64(len(e.Data))
+		if reachesMachine(e.Type) {
+			s.command.Store(e.Index)
 		}
 	}
-	return nil
+	if s.bytes < s.grownBytes {
+		return
+	}
+	s.bytes = 0
+	select {
+	case s.grown <- struct{}{}:
+	default: // known already
+	}
 }
 
 // StoreLog implements hraft.LogStore.
@@ -197,6 +217,7 @@ func (s *logStore) DeleteRange(first, last uint64) error {
 		return fmt.Errorf("cut log: %w", err)
 	}
 	point.At("raft.truncated")
+	s.bytes = 0
 	var err error
 	if s.last, err = s.wal.LastIndex(); err != nil {
 		return fmt.Errorf("cut log: %w", err)

@@ -58,8 +58,7 @@ func (n *Node) openDir() (err error) {
 	if n.vote, err = openVote(n.cfg.Dir); err != nil {
 		return err
 	}
-	guest := &logger{log: n.cfg.Log, name: "wal"}
-	n.logs, err = openLog(n.cfg.Dir, n.cfg.SegmentSize, guest, n.noteLogFull)
+	n.logs, err = openLog(n.cfg, n.noteLogFull)
 	return err
 }
 
@@ -201,7 +200,13 @@ func (n *Node) run() error {
 		return err
 	}
 	n.transport = n.newTransport()
-	n.raft, err = hraft.NewRaft(n.guestConfig(), n.machine, n.logs, n.vote, snapshots, n.transport)
+	logs := hraft.LogStore(n.logs)
+	if n.cfg.Listener != nil { // others read what was appended last
+		if logs, err = hraft.NewLogCache(maxBatch, n.logs); err != nil {
+			return err
+		}
+	}
+	n.raft, err = hraft.NewRaft(n.guestConfig(), n.machine, logs, n.vote, snapshots, n.transport)
 	if err != nil {
 		if t, ok := n.transport.(hraft.WithClose); ok {
 			err = errors.Join(err, t.Close())

@@ -12,6 +12,8 @@ import (
 	"sync"
 
 	hraft "github.com/hashicorp/raft"
+
+	"skerry.dev/skerry/test/crash/point"
 )
 
 const (
@@ -118,6 +120,7 @@ func (v *voteFile) set(key string, value []byte) error {
 	if _, err := v.f.WriteAt(b, int64((v.seq+1)%2)*voteSlot); err != nil {
 		return fmt.Errorf("write vote: %w", err)
 	}
+	point.At("raft.vote-written")
 	if err := datasync(v.f); err != nil {
 		return fmt.Errorf("sync vote: %w", err)
 	}
