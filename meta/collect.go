@@ -99,6 +99,9 @@ func (c *collection) run(ctx context.Context) error {
 	if err := c.expire(ctx); err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	s := c.store
 	if err := s.propose(ctx, typeGCBegin, gcBegin{s.stamp("")}, &c.begun); err != nil {
 		return fmt.Errorf("begin: %w", err)
@@ -121,6 +124,9 @@ func (c *collection) sweep(ctx context.Context) error {
 		return fmt.Errorf("mark: %w", err)
 	}
 	for ids := range slices.Chunk(c.renew, batchMax) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := c.store.propose(ctx, typeRenewLeases, renewLeases{c.store.stamp(""), ids}, nil); err != nil {
 			return fmt.Errorf("renew leases: %w", err)
 		}
@@ -257,8 +263,8 @@ func (c *collection) markManifests(ctx context.Context, tx *bbolt.Tx) error {
 		}
 		_, i, ok := parseRepoID(k)
 		var err error
-		if refs, err = unpackRefs(v, refs[:0]); err != nil || !ok {
-			return fmt.Errorf("manifest %x: %w", k, ErrCorrupt)
+		if refs, err = skimManifest(v, refs[:0]); err != nil || !ok {
+			return fmt.Errorf("manifest %x: %w", k, errors.Join(ErrCorrupt, err))
 		}
 		c.marked.set(i)
 		for _, ref := range refs {
@@ -282,7 +288,7 @@ func (c *collection) markGraves(tx *bbolt.Tx, now int64) error {
 		}
 		_, i, ok := parseRepoID(k)
 		var err error
-		if refs, err = unpackRefs(g.Manifest, refs[:0]); err != nil || !ok {
+		if refs, err = skimManifest(g.Manifest, refs[:0]); err != nil || !ok {
 			return fmt.Errorf("deleted manifest %x: %w", k, ErrCorrupt)
 		}
 		c.marked.set(i)

@@ -128,6 +128,36 @@ func unpackRefs(v []byte, refs []id) ([]id, error) {
 	return refs, nil
 }
 
+// skimManifest reads a whole record and keeps nothing but the references, which
+// it appends to refs. The collector must not trust half of a damaged record.
+func skimManifest(v []byte, refs []id) ([]id, error) {
+	u := unpacker{b: v}
+	last := id(0)
+	for n := u.count(1); n > 0; n-- {
+		last += id(u.uint())
+		refs = append(refs, last)
+	}
+	u.digest()
+	u.uint()
+	if u.uint() == 0 {
+		u.bytes(u.uint())
+	}
+	u.bytes(u.uint())
+	if u.byte() != 0 {
+		u.digest()
+	}
+	u.time()
+	u.time()
+	u.bytes(u.uint())
+	for n := u.count(1 + 32); n > 0; n-- {
+		u.digest()
+	}
+	if !u.ok() {
+		return nil, fmt.Errorf("manifest record %.200x: %w", v, ErrCorrupt)
+	}
+	return refs, nil
+}
+
 // findManifest returns a manifest's id and record in a repository.
 func findManifest(tx *bbolt.Tx, r repoID, packed []byte) (i id, v []byte, found bool) {
 	i, found = findID(tx, kindManifest, packed)

@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -151,4 +152,23 @@ func transcode[T stamped](t commandType, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	return encodeCommand(t, cmd), nil
+}
+
+// Damage spoils the first record of a bucket and returns how to mend it.
+func (db *DB) Damage(name string, spoil func(v []byte) []byte) (mend func() error, err error) {
+	var k, v []byte
+	write := func(value []byte) error {
+		db.writing.Lock()
+		defer db.writing.Unlock()
+		return db.update(1<<20, func(tx *bbolt.Tx) error { return tx.Bucket([]byte(name)).Put(k, value) })
+	}
+	err = db.view(func(tx *bbolt.Tx) error {
+		key, value := tx.Bucket([]byte(name)).Cursor().First()
+		k, v = bytes.Clone(key), bytes.Clone(value)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return func() error { return write(v) }, write(spoil(bytes.Clone(v)))
 }

@@ -151,3 +151,11 @@ func (w *world) push(p meta.PutManifest) ocidigest.Digest {
 	w.must(w.PutManifest(context.Background(), p))
 	return p.Digest
 }
+
+// damage spoils the first record of a bucket until restore is called.
+func (w *world) damage(bucket string) (restore func()) {
+	w.t.Helper()
+	mend, err := w.db.Damage(bucket, func(v []byte) []byte { return v[:len(v)/2] })
+	w.must(err)
+	return func() { w.must(mend()) }
+}
