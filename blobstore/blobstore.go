@@ -189,11 +189,7 @@ func (s *Store) Open(d digest.Digest) (*os.File, error) {
 // stat is one system call and no os.FileInfo.
 func (s *Store) stat(name string) (st unix.Stat_t, err error) {
 	name = s.os.path(name)
-	// Not by uninterrupted: its closure would move st to the heap.
-	for err = unix.EINTR; err == unix.EINTR; {
-		err = unix.Lstat(name, &st)
-	}
-	if err != nil {
+	if err := uninterrupted(func() error { return unix.Lstat(name, &st) }); err != nil {
 		return st, &os.PathError{Op: "stat", Path: name, Err: err}
 	}
 	return st, nil

@@ -3,6 +3,8 @@ package blobstore_test
 import (
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"skerry.dev/skerry/blobstore"
@@ -37,3 +39,24 @@ func TestConformance(t *testing.T) {
 }
 
 func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
+func TestOpenMakesItsDirectoryAndRefusesNonsense(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b", "c")
+	d := blobstoretest.Push(t, blobstoretest.Local(open(t, dir)), []byte("x"))
+	info, err := os.Stat(dir)
+	if err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v, %v; want mode 0700", info, err)
+	}
+	for name, cfg := range map[string]blobstore.Config{
+		"no directory":            {},
+		"a file":                  {Dir: filepath.Join(dir, "blobs", "sha256", d.Encoded()[:2], d.Encoded())},
+		"high below soft":         {Dir: dir, Soft: 80, High: 70},
+		"more than there is":      {Dir: dir, Critical: 101},
+		"less than nothing":       {Dir: dir, Soft: -1},
+		"critical below the rest": {Dir: dir, Critical: 85},
+	} {
+		if _, err := blobstore.Open(cfg); err == nil {
+			t.Errorf("opened with %s", name)
+		}
+	}
+}

@@ -235,9 +235,10 @@ func uninterrupted(call func() error) error {
 	}
 }
 
-// asFull makes an error of a full disk or an exhausted quota an [ErrFull].
+// asFull makes an error of a full disk, of an exhausted quota, or of a size that
+// no file may have, an [ErrFull].
 func asFull(err error) error {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
 	return err

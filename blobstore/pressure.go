@@ -87,7 +87,7 @@ func (m measurement) used() int64 { return m.Total - m.Free + m.want - m.Reserve
 // with is the state when n bytes more are written.
 func (m measurement) with(n int64, c Config) Pressure {
 	above := func(mark int) bool {
-		return m.Total > 0 && percent(m.used()+n, m.Total) >= float64(mark) ||
+		return m.Total > 0 && percent(m.used(), m.Total)+percent(n, m.Total) >= float64(mark) ||
 			m.inodes > 0 && percent(m.files, m.inodes) >= float64(mark)
 	}
 	switch {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,9 +96,10 @@ func TestPressureFollowsTheWatermarks(t *testing.T) {
 func TestAnnouncedSizeIsRefusedBeforeItIsSent(t *testing.T) {
 	dir := mount(t, "size=64m")
 	s := openWith(t, blobstore.Config{Dir: dir, Reserve: -1})
-	_, err := s.Create("r", "", 62<<20)
-	if !errors.Is(err, blobstore.ErrFull) {
-		t.Errorf("create of 62 MiB in 64: %v, want ErrFull", err)
+	for _, n := range []int64{62 << 20, 1 << 50, math.MaxInt64} {
+		if _, err := s.Create("r", "", n); !errors.Is(err, blobstore.ErrFull) {
+			t.Errorf("create of %d bytes in 64 MiB: %v, want ErrFull", n, err)
+		}
 	}
 	u, err := s.Create("r", "", 40<<20)
 	if err != nil {
@@ -111,8 +113,10 @@ func TestAnnouncedSizeIsRefusedBeforeItIsSent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := second.Expect(30 << 20); !errors.Is(err, blobstore.ErrFull) {
-		t.Errorf("30 MiB more: %v, want ErrFull", err)
+	for _, n := range []int64{30 << 20, 1 << 50, math.MaxInt64} {
+		if err := second.Expect(n); !errors.Is(err, blobstore.ErrFull) {
+			t.Errorf("%d bytes more: %v, want ErrFull", n, err)
+		}
 	}
 	for _, u := range []*blobstore.Upload{u, second} {
 		if err := u.Cancel(); err != nil {
@@ -135,7 +139,22 @@ func TestWhatWasSetAsideAndNotUsedIsGivenBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := u.Write(data); err != nil {
+	if _, err := u.Write(data[:1<<19]); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := usage(t, s); got.Total-got.Free > 1<<20 {
+		t.Errorf("an upload of half a MiB, that nobody holds, occupies %d bytes", got.Total-got.Free)
+	}
+	if u, err = s.Resume("r", u.ID()); err != nil {
+		t.Fatal(err)
+	}
+	if err := u.Expect(30 << 20); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := u.Write(data[1<<19:]); err != nil {
 		t.Fatal(err)
 	}
 	pin, err := u.Commit(digest.FromBytes(data))

@@ -186,11 +186,8 @@ func (u *Upload) commit(b blobName) (*Pin, error) {
 	if err := compare(st.hash.Sum(nil), b); err != nil {
 		return nil, err
 	}
-	if size := st.size.Load(); st.end > size {
-		if err := u.store.disk.truncate(st.file, size); err != nil {
-			return nil, err
-		}
-		st.end = size
+	if err := u.trim(); err != nil {
+		return nil, err
 	}
 	pin, spent, err := u.store.publish(st.file, st.path(), b)
 	if spent {
@@ -205,16 +202,35 @@ func (u *Upload) commit(b blobName) (*Pin, error) {
 	return pin, nil
 }
 
+// trim gives back what was set aside beyond the bytes received, and cuts off
+// what a failed write may have left there.
+func (u *Upload) trim() error {
+	st := u.state
+	size := st.size.Load()
+	if st.end <= size {
+		return nil
+	}
+	if err := u.store.disk.truncate(st.file, size); err != nil {
+		return err
+	}
+	st.end = size
+	return nil
+}
+
 // Close lets go of the upload and keeps its bytes for a later [Store.Resume].
-// They are not synced: only Commit promises anything. Close does nothing after
-// Commit or Cancel.
+// They are not synced: only Commit promises anything. Space that was set aside
+// and not used is given back. Close does nothing after Commit or Cancel.
 func (u *Upload) Close() error {
 	if !u.held {
 		return nil
 	}
 	u.held = false
+	err := u.trim()
 	if spare := u.store.sessions.letGo(u.state); spare != nil {
-		return spare.Close()
+		err = errors.Join(err, spare.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("close upload: %w", err)
 	}
 	return nil
 }
