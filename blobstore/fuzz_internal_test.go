@@ -62,7 +62,7 @@ func FuzzResume(f *testing.F) {
 	} {
 		f.Add("mine", id)
 	}
-	ours := regexp.MustCompile(`^uploads/[A-Z2-7]{26}\.[0-9a-f]{32}\.sha256$`)
+	ours := regexp.MustCompile(`^uploads/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.[0-9a-f]{32}\.sha256$`)
 	f.Fuzz(func(t *testing.T, scope, id string) {
 		if scope == "mine" && id == u.ID() {
 			return

@@ -1,7 +1,6 @@
 package blobstore
 
 import (
-	"crypto/rand"
 	"crypto/sha256"
 	_ "crypto/sha512" // makes sha384 and sha512 available to go-digest
 	"encoding/hex"
@@ -9,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -70,14 +70,18 @@ func (b blobName) path() string {
 type uploadKey string
 
 const (
-	idLen    = 26 // of rand.Text
+	idLen    = 36 // of a UUID
 	scopeLen = 32 // hex digits of the scope's hash
 )
 
-func newUploadKey(scope string) uploadKey { return uploadKey(rand.Text() + "." + scopeHash(scope)) }
+// newUploadKey makes an id that is a random UUID, as the distribution spec wants
+// the location of an upload to contain one ("POST then PUT").
+func newUploadKey(scope string) uploadKey {
+	return uploadKey(uuid.NewString() + "." + scopeHash(scope))
+}
 
-// parseUploadKey refuses whatever [rand.Text] does not make, so that an id
-// from the outside never becomes another path.
+// parseUploadKey refuses whatever is not written as [uuid.NewString] writes it,
+// so that an id from the outside never becomes another path.
 func parseUploadKey(scope, id string) (uploadKey, bool) {
 	if !isID(id) {
 		return "", false
@@ -90,8 +94,15 @@ func isID(s string) bool {
 		return false
 	}
 	for i := range len(s) {
-		if c := s[i]; (c < 'A' || c > 'Z') && (c < '2' || c > '7') {
-			return false
+		switch i {
+		case 8, 13, 18, 23:
+			if s[i] != '-' {
+				return false
+			}
+		default:
+			if !isHex(s[i : i+1]) {
+				return false
+			}
 		}
 	}
 	return true
