@@ -143,6 +143,9 @@ func TestRotIsFoundAndHealed(t *testing.T) {
 	if got := n.want(http.StatusOK, http.MethodGet, blobPath("rot/app", content), "", nil); got != string(content) {
 		t.Errorf("after the push: %q", got)
 	}
+	if status := n.want(http.StatusOK, http.MethodGet, "/apis/skerry.dev/v1/status", "", nil); strings.Contains(status, hex) {
+		t.Errorf("status still names the healed blob: %s", status)
+	}
 }
 
 // A file that no metadata knows, left by a push that never finished, is

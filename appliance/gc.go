@@ -80,18 +80,25 @@ func (a *Appliance) unlink(items []meta.TrashItem) (gone []uint64, err error) {
 	return gone, nil
 }
 
-// purgeLoop drops uploads that nobody continues.
+// purgeLoop drops uploads that nobody continues, and damaged bytes that nobody
+// came to look at.
 func (a *Appliance) purgeLoop(ctx context.Context) error {
 	for every(ctx, time.Hour) {
 		n, bytes, err := a.blobs.PurgeUploads(ctx, time.Now().Add(-a.cfg.UploadTTL))
-		if err != nil {
-			a.log.WarnContext(ctx, "purge of uploads stopped", "err", err)
-		}
-		if n > 0 {
-			a.log.InfoContext(ctx, "uploads purged", "uploads", n, "bytes", bytes)
-		}
+		a.purged(ctx, "abandoned uploads", n, bytes, err)
+		n, bytes, err = a.blobs.PurgeQuarantine(ctx, time.Now().Add(-a.cfg.ScrubPeriod))
+		a.purged(ctx, "quarantined blobs", n, bytes, err)
 	}
 	return nil
+}
+
+func (a *Appliance) purged(ctx context.Context, what string, n int, bytes int64, err error) {
+	if err != nil {
+		a.log.WarnContext(ctx, "purge stopped", "of", what, "err", err)
+	}
+	if n > 0 {
+		a.log.InfoContext(ctx, "purged", "what", what, "files", n, "bytes", bytes)
+	}
 }
 
 // every waits d and reports whether there is a next round.

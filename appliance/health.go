@@ -130,7 +130,9 @@ func (a *Appliance) status() (api.Status, error) {
 		Contents: contents,
 	}
 	for _, b := range damaged {
-		s.Quarantined = append(s.Quarantined, b.Digest)
+		if _, err := a.blobs.Stat(b.Digest); errors.Is(err, blobstore.ErrNotFound) { // else it was pushed again
+			s.Quarantined = append(s.Quarantined, b.Digest)
+		}
 	}
 	if err := a.pushable(); err != nil {
 		s.WriteError = err.Error()
