@@ -4,7 +4,6 @@ package crash_test
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"skerry.dev/skerry/test/crash/ledger"
 	"skerry.dev/skerry/test/skerry"
 )
 
@@ -37,7 +37,7 @@ func rounds(t *testing.T) int {
 // what was deleted stays deleted.
 func TestNothingAcknowledgedIsLostToKill9(t *testing.T) {
 	s := skerry.Start(t, skerry.Options{Plain: true})
-	ls := newLedgers()
+	ls := ledger.NewSet(workers)
 	r := rand.New(rand.NewPCG(rand.Uint64(), 1))
 	n := rounds(t)
 	for round := range n {
@@ -49,23 +49,15 @@ func TestNothingAcknowledgedIsLostToKill9(t *testing.T) {
 		}
 	}
 	checked(t, s)
-	images, tags, blobs := count(ls)
+	images, tags, blobs := ledger.Count(ls)
 	t.Logf("%d kills; kept: %d acknowledged manifests, %d tags, %d blobs", n, images, tags, blobs)
 	if images < n {
 		t.Errorf("only %d manifests were acknowledged in %d rounds: the kills came before any work", images, n)
 	}
 }
 
-func newLedgers() []*ledger {
-	var ls []*ledger
-	for i := range workers {
-		ls = append(ls, newLedger(fmt.Sprintf("crash/w%d", i)))
-	}
-	return ls
-}
-
 // killUnderLoad lets workers work for a while and kills the process meanwhile.
-func killUnderLoad(t *testing.T, s *skerry.Server, ls []*ledger, after time.Duration) {
+func killUnderLoad(t *testing.T, s *skerry.Server, ls []*ledger.Ledger, after time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -76,20 +68,20 @@ func killUnderLoad(t *testing.T, s *skerry.Server, ls []*ledger, after time.Dura
 }
 
 // work runs a worker for each ledger until the process dies.
-func work(ctx context.Context, t *testing.T, s *skerry.Server, ls []*ledger) {
+func work(ctx context.Context, t *testing.T, s *skerry.Server, ls []*ledger.Ledger) {
 	t.Helper()
-	together(ls, func(i int, l *ledger) {
-		w := &worker{newClient(s), l, rand.New(rand.NewPCG(rand.Uint64(), uint64(i)))}
-		if err := w.run(ctx); err != nil {
+	ledger.Together(ls, func(i int, l *ledger.Ledger) {
+		w := ledger.NewWorker(ledger.NewClient(s), l, rand.New(rand.NewPCG(rand.Uint64(), uint64(i))))
+		if err := w.Run(ctx); err != nil {
 			t.Errorf("worker %d: %v", i, err)
 		}
 	})
 }
 
-func verifyAll(t *testing.T, s *skerry.Server, ls []*ledger, all bool) {
+func verifyAll(t *testing.T, s *skerry.Server, ls []*ledger.Ledger, all bool) {
 	t.Helper()
-	together(ls, func(_ int, l *ledger) {
-		if err := verify(t.Context(), newClient(s), l, all); err != nil {
+	ledger.Together(ls, func(_ int, l *ledger.Ledger) {
+		if err := l.Verify(t.Context(), ledger.NewClient(s), all); err != nil {
 			t.Error(err)
 		}
 	})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"skerry.dev/skerry/test/crash/ledger"
 	"skerry.dev/skerry/test/skerry"
 )
 
@@ -19,22 +20,22 @@ import (
 func TestTheLedgerNoticesLoss(t *testing.T) {
 	for _, c := range []struct {
 		name string
-		lose func(t *testing.T, data, earlier string, ls []*ledger)
+		lose func(t *testing.T, data, earlier string, ls []*ledger.Ledger)
 	}{
-		{"a blob is gone", func(t *testing.T, data, _ string, ls []*ledger) {
+		{"a blob is gone", func(t *testing.T, data, _ string, ls []*ledger.Ledger) {
 			harm(t, os.Remove(ackedBlob(t, data, ls)))
 		}},
-		{"a blob is cut off", func(t *testing.T, data, _ string, ls []*ledger) {
+		{"a blob is cut off", func(t *testing.T, data, _ string, ls []*ledger.Ledger) {
 			harm(t, os.Truncate(ackedBlob(t, data, ls), 0))
 		}},
-		{"a blob has a bit flipped", func(t *testing.T, data, _ string, ls []*ledger) {
+		{"a blob has a bit flipped", func(t *testing.T, data, _ string, ls []*ledger.Ledger) {
 			path := ackedBlob(t, data, ls)
 			b, err := os.ReadFile(path)
 			harm(t, err)
 			b[len(b)/2] ^= 1
 			harm(t, os.WriteFile(path, b, 0o600))
 		}},
-		{"the metadata is of an earlier moment", func(t *testing.T, data, earlier string, _ []*ledger) {
+		{"the metadata is of an earlier moment", func(t *testing.T, data, earlier string, _ []*ledger.Ledger) {
 			for _, part := range []string{"meta", "raft"} {
 				harm(t, os.RemoveAll(filepath.Join(data, part)))
 				run(t, "cp", "-a", "--sparse=always", filepath.Join(earlier, part), filepath.Join(data, part))
@@ -43,13 +44,13 @@ func TestTheLedgerNoticesLoss(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := skerry.Start(t, skerry.Options{Plain: true})
-			ls := newLedgers()
+			ls := ledger.NewSet(workers)
 			killUnderLoad(t, s, ls, 300*time.Millisecond)
 			earlier := filepath.Join(t.TempDir(), "earlier")
 			run(t, "cp", "-a", "--sparse=always", s.Options.Data, earlier)
 			s.Restart()
 			killUnderLoad(t, s, ls, 300*time.Millisecond)
-			if images, _, _ := count(ls); images == 0 {
+			if images, _, _ := ledger.Count(ls); images == 0 {
 				t.Fatal("nothing was acknowledged: nothing can be missed")
 			}
 			c.lose(t, s.Options.Data, earlier, ls)
@@ -61,9 +62,9 @@ func TestTheLedgerNoticesLoss(t *testing.T) {
 	}
 }
 
-func anyLoss(ctx context.Context, s *skerry.Server, ls []*ledger) bool {
+func anyLoss(ctx context.Context, s *skerry.Server, ls []*ledger.Ledger) bool {
 	for _, l := range ls {
-		if verify(ctx, newClient(s), l, true) != nil {
+		if l.Verify(ctx, ledger.NewClient(s), true) != nil {
 			return true
 		}
 	}
@@ -71,12 +72,12 @@ func anyLoss(ctx context.Context, s *skerry.Server, ls []*ledger) bool {
 }
 
 // ackedBlob is the file of some blob that was acknowledged.
-func ackedBlob(t *testing.T, data string, ls []*ledger) string {
+func ackedBlob(t *testing.T, data string, ls []*ledger.Ledger) string {
 	t.Helper()
 	for _, l := range ls {
-		for _, im := range l.images {
-			if im.blobs[0].acked {
-				hex := digest.FromBytes(im.blobs[0].bytes()).Encoded()
+		for _, im := range l.Images {
+			if im.Blobs[0].Acked {
+				hex := digest.FromBytes(im.Blobs[0].Bytes()).Encoded()
 				return filepath.Join(data, "storage", "blobs", "sha256", hex[:2], hex)
 			}
 		}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"skerry.dev/skerry/test/crash/ledger"
 	"skerry.dev/skerry/test/skerry"
 )
 
@@ -39,6 +40,8 @@ var scenarios = map[string]func(t *testing.T, name string){
 	"blob.renamed":               underLoad,
 	"blob.published":             underLoad,
 	"raft.appended":              underLoad,
+	"raft.before-rotate":         underLoad,
+	"raft.vote-written":          atStart,
 	"meta.applied":               underLoad,
 	"checkpoint.pinned":          underLoad,
 	"checkpoint.synced":          underLoad,
@@ -145,7 +148,7 @@ func disarm(t *testing.T, s *skerry.Server) {
 // underLoad dies at the first, and at some later, arrival while workers push.
 func underLoad(t *testing.T, name string) {
 	s := deadly(t, short...)
-	ls := newLedgers()
+	ls := ledger.NewSet(workers)
 	for _, n := range []int{1, 2 + rand.IntN(6)} {
 		arm(s, name, n)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -159,24 +162,37 @@ func underLoad(t *testing.T, name string) {
 	}
 }
 
+// atStart dies at the first arrival of a start that follows some work.
+func atStart(t *testing.T, name string) {
+	s := deadly(t, short...)
+	ls := ledger.NewSet(workers)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	work(ctx, t, s, ls)
+	cancel()
+	arm(s, name, 1)
+	disarm(t, s)
+	verifyAll(t, s, ls, true)
+	checked(t, s)
+}
+
 // inSweep dies while condemned blobs are unlinked.
 func inSweep(t *testing.T, name string) {
 	s := deadly(t, "--grace", "1ms")
-	dead, live := newLedger("crash/dead"), newLedger("crash/live")
+	dead, live := ledger.New("crash/dead"), ledger.New("crash/live")
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range 5 {
-		for _, l := range []*ledger{dead, live} {
-			w := &worker{newClient(s), l, r}
-			if err := w.push(t.Context(), fmt.Sprint("t", i)); err != nil {
+		for _, l := range []*ledger.Ledger{dead, live} {
+			w := ledger.NewWorker(ledger.NewClient(s), l, r)
+			if err := w.Push(t.Context(), fmt.Sprint("t", i)); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	arm(s, name, 3)
-	c := newClient(s)
-	for d := range dead.images {
-		status, body, err := c.do(t.Context(), http.MethodDelete, "/v2/crash/dead/manifests/"+d.String(), "", nil)
-		if err := want("delete", http.StatusAccepted, status, body, err); err != nil {
+	c := ledger.NewClient(s)
+	for d := range dead.Images {
+		status, body, err := c.Do(t.Context(), http.MethodDelete, "/v2/crash/dead/manifests/"+d.String(), "", nil)
+		if err := ledger.Want("delete", http.StatusAccepted, status, body, err); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -187,7 +203,7 @@ func inSweep(t *testing.T, name string) {
 		}
 	}
 	disarm(t, s)
-	if err := verify(t.Context(), newClient(s), live, true); err != nil {
+	if err := live.Verify(t.Context(), ledger.NewClient(s), true); err != nil {
 		t.Error(err)
 	}
 	for range 2 {
@@ -196,9 +212,9 @@ func inSweep(t *testing.T, name string) {
 		}
 	}
 	checked(t, s)
-	for _, im := range dead.images {
-		for _, b := range im.blobs {
-			hex := digest.FromBytes(b.bytes()).Encoded()
+	for _, im := range dead.Images {
+		for _, b := range im.Blobs {
+			hex := digest.FromBytes(b.Bytes()).Encoded()
 			file := filepath.Join(s.Options.Data, "storage", "blobs", "sha256", hex[:2], hex)
 			if _, err := os.Stat(file); err == nil {
 				t.Errorf("collected blob %s is still on the disk", hex)
@@ -210,12 +226,12 @@ func inSweep(t *testing.T, name string) {
 // inScrub dies while a damaged blob is put aside; pushing it again heals it.
 func inScrub(t *testing.T, name string) {
 	s := deadly(t)
-	l := newLedger("crash/rot")
-	w := &worker{newClient(s), l, rand.New(rand.NewPCG(3, 4))}
-	if err := w.push(t.Context(), "t"); err != nil {
+	l := ledger.New("crash/rot")
+	w := ledger.NewWorker(ledger.NewClient(s), l, rand.New(rand.NewPCG(3, 4)))
+	if err := w.Push(t.Context(), "t"); err != nil {
 		t.Fatal(err)
 	}
-	path := ackedBlob(t, s.Options.Data, []*ledger{l})
+	path := ackedBlob(t, s.Options.Data, []*ledger.Ledger{l})
 	b, err := os.ReadFile(path)
 	harm(t, err)
 	good := string(b)
@@ -228,16 +244,16 @@ func inScrub(t *testing.T, name string) {
 	}
 	disarm(t, s)
 	d := digest.FromString(good)
-	status, _, err := newClient(s).do(t.Context(), http.MethodGet, "/v2/crash/rot/blobs/"+d.String(), "", nil)
+	status, _, err := ledger.NewClient(s).Do(t.Context(), http.MethodGet, "/v2/crash/rot/blobs/"+d.String(), "", nil)
 	if err != nil || status < 500 {
 		t.Errorf("a blob in quarantine: status %d, %v; want 5xx", status, err)
 	}
 	up := "/v2/crash/rot/blobs/uploads/?digest=" + d.String()
-	status, body, err := newClient(s).do(t.Context(), http.MethodPost, up, layerType, []byte(good))
-	if err := want("push again", http.StatusCreated, status, body, err); err != nil {
+	status, body, err := ledger.NewClient(s).Do(t.Context(), http.MethodPost, up, ledger.BlobType, []byte(good))
+	if err := ledger.Want("push again", http.StatusCreated, status, body, err); err != nil {
 		t.Fatal(err)
 	}
-	if err := verify(t.Context(), newClient(s), l, true); err != nil {
+	if err := l.Verify(t.Context(), ledger.NewClient(s), true); err != nil {
 		t.Error(err)
 	}
 }
@@ -245,7 +261,7 @@ func inScrub(t *testing.T, name string) {
 // inRestore dies while an archive is unpacked; the next restore is whole.
 func inRestore(t *testing.T, name string) {
 	s := deadly(t)
-	ls := newLedgers()
+	ls := ledger.NewSet(workers)
 	killUnderLoad(t, s, ls, 200*time.Millisecond)
 	s.Restart()
 	archive := filepath.Join(t.TempDir(), "backup.tar")

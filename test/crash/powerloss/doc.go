@@ -1,0 +1,2 @@
+// Package powerloss pulls the plug on the real binary.
+package powerloss
