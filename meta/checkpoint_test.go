@@ -274,7 +274,9 @@ func killedWithout(t testing.TB, dir, name string) string {
 // When the rename of CURRENT fails nobody knows which one the disk has. The only way on is a start.
 func TestUnknownDurabilityStopsWritingNotReading(t *testing.T) {
 	dir := ramDir(t)
-	db, err := meta.OpenSeam(configKV(t, dir), kvSeam())
+	cfg := configKV(t, dir)
+	cfg.CheckpointEvery = time.Millisecond
+	db, err := meta.OpenSeam(cfg, kvSeam())
 	if err != nil {
 		t.Fatal(err)
 	}

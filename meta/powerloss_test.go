@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -174,12 +173,6 @@ func (l loss) survives(t testing.TB) (err error) {
 	return check(db)
 }
 
-func tryHash(db *meta.DB) (uint64, error) {
-	h := fnv.New64a()
-	err := db.View(func(tx *bbolt.Tx) error { return writeKV(tx, h) })
-	return h.Sum64(), err
-}
-
 // check is bbolt's own: every page is reachable once or free once.
 func check(db *meta.DB) error {
 	return db.View(func(tx *bbolt.Tx) error {
@@ -193,7 +186,7 @@ func check(db *meta.DB) error {
 
 func TestPowerLossLeavesExactlyTheCheckpoint(t *testing.T) {
 	seen := map[string]int{}
-	for seed := range uint64(100) {
+	for seed := range uint64(losses) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 7))
 			l := run(t, rng, ramDir(t), kvSeam())

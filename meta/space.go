@@ -11,6 +11,7 @@ import (
 const (
 	roomPerCommand = 128 << 10 // ten keys far apart, in trees four pages deep
 	roomAlways     = 256 << 10
+	growthMin      = 1 << 20
 	growthMax      = 16 << 20
 )
 
@@ -44,7 +45,7 @@ func (h *handle) reserve(size, need int64, extend extender) error {
 		return nil
 	}
 	var err error
-	for _, spare := range []int64{min(size/4, growthMax), 0} {
+	for _, spare := range []int64{min(max(size/4, growthMin), growthMax), 0} {
 		var ok bool
 		if ok, err = extend(h.file, h.reserved, size+need+spare); err == nil {
 			if ok {
