@@ -127,6 +127,10 @@ func (c *change) dispatch(t commandType, body []byte) (reply any, err error) {
 	return nil, errCommand
 }
 
+// timeMax bounds times and graces, in milliseconds (some 35,000 years), so that
+// no sum of two overflows.
+const timeMax = 1 << 50
+
 // run decodes a command's body and applies it. A function that returns a
 // refusal has written nothing: commands of a batch share one transaction, so
 // there is no taking back.
@@ -135,7 +139,11 @@ func run[T stamped](c *change, body []byte, f func(T) (any, error)) (any, error)
 	if err := decode(body, &cmd); err != nil {
 		return nil, errors.Join(errCommand, err)
 	}
-	c.now = max(c.state.Clock, cmd.stamped().Time)
+	s := cmd.stamped()
+	if s.Time < 0 || s.Time > timeMax || s.Grace < 0 || s.Grace > timeMax {
+		return nil, ErrName
+	}
+	c.now = max(c.state.Clock, s.Time)
 	c.state.Clock = c.now
 	return f(cmd)
 }

@@ -1,6 +1,9 @@
 package meta
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
 
@@ -99,4 +102,23 @@ func unpackDigest(b []byte) digest.Digest {
 	k := copy(buf[:], prefix)
 	hex.Encode(buf[k:], b[1:n])
 	return digest.Digest(buf[:k+2*size])
+}
+
+// names says whether packed is the digest of content.
+func names(packed, content []byte) bool {
+	if !validPacked(packed) {
+		return false
+	}
+	switch hash := packed[1:]; packed[0] {
+	case codeSHA256:
+		sum := sha256.Sum256(content)
+		return bytes.Equal(sum[:], hash)
+	case codeSHA384:
+		sum := sha512.Sum384(content)
+		return bytes.Equal(sum[:], hash)
+	case codeSHA512:
+		sum := sha512.Sum512(content)
+		return bytes.Equal(sum[:], hash)
+	}
+	return false
 }

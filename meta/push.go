@@ -11,7 +11,7 @@ import (
 // PutManifest is one push.
 type PutManifest struct {
 	Repo      RepoName
-	Digest    digest.Digest // verified by the caller
+	Digest    digest.Digest // of Payload
 	MediaType string
 	Payload   []byte // at most 4 MiB
 	Tags      []Tag
@@ -72,7 +72,8 @@ func (p PutManifest) command(s stamp) (c putManifest, err error) {
 // manifest pushed again is a new push.
 //
 // [*MissingError] names every blob that Repo does not link, [*ImmutableError] a
-// tag that may not move, [ErrName] what is out of grammar or limits.
+// tag that may not move, [ErrName] what is out of grammar or limits, or a Digest
+// that is not Payload's.
 func (s *Store) PutManifest(ctx context.Context, c PutManifest) error {
 	cmd, err := c.command(s.stamp(c.Actor))
 	if err == nil {
@@ -86,7 +87,7 @@ func (s *Store) PutManifest(ctx context.Context, c PutManifest) error {
 
 // valid checks what the state machine relies on, whoever proposed it.
 func (p putManifest) valid() bool {
-	if !validRepoName(p.Repo) || !validPacked(p.Digest) || len(p.Payload) > manifestMax {
+	if !validRepoName(p.Repo) || len(p.Payload) > manifestMax || !names(p.Digest, p.Payload) { // I6
 		return false
 	}
 	if len(p.Subject) > 0 && !validPacked(p.Subject) {
