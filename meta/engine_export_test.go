@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"bytes"
 	"os"
 
 	"go.etcd.io/bbolt"
@@ -51,3 +52,15 @@ func (db *DB) PageSize() int { return db.current.Load().bolt.Info().PageSize }
 
 // Bolt is the guest behind the current file.
 func (db *DB) Bolt() *bbolt.DB { return db.current.Load().bolt }
+
+// Recode decodes CURRENT, checks what it can without the database, and encodes it again.
+func Recode(b []byte) (name string, again []byte, err error) {
+	c, err := decodeCurrent(b)
+	if err != nil {
+		return "", nil, err
+	}
+	if m, err := readMeta(c.metas); err == nil {
+		_, _ = checkFreelist(bytes.NewReader(c.metas), m) // must not panic
+	}
+	return c.name, c.encode(), nil
+}

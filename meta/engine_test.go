@@ -37,6 +37,9 @@ func execKV(tx *bbolt.Tx, index uint64, command []byte) ([]byte, error) {
 		return nil, errCommand
 	}
 	b := tx.Bucket([]byte("kv"))
+	if bytes.Equal(command, []byte("huge")) { // far more than is reserved for a command: its commit fails
+		return nil, b.Put([]byte("huge"), make([]byte, 17<<20))
+	}
 	rng := rand.New(rand.NewPCG(binary.BigEndian.Uint64(command), 1))
 	for range 8 {
 		key := binary.BigEndian.AppendUint64(nil, rng.Uint64N(1000))

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -108,6 +109,7 @@ func openBolt(path string, size, mapped int64) (b *bbolt.DB, got int64, err erro
 	}
 	for ; ; mapped /= 2 {
 		b, err = bbolt.Open(path, 0o600, &bbolt.Options{
+			Timeout:         time.Second, // somebody looks at the file by other means
 			NoSync:          true,
 			NoGrowSync:      true,
 			NoFreelistSync:  true,
@@ -118,6 +120,9 @@ func openBolt(path string, size, mapped int64) (b *bbolt.DB, got int64, err erro
 		})
 		if err == nil {
 			return b, mapped, nil
+		}
+		if errors.Is(err, bolterrors.ErrTimeout) {
+			return nil, 0, fmt.Errorf("%w: %s", ErrInUse, path)
 		}
 		for _, bad := range []error{bolterrors.ErrInvalid, bolterrors.ErrChecksum, bolterrors.ErrVersionMismatch} {
 			if errors.Is(err, bad) {

@@ -119,12 +119,15 @@ func run(t testing.TB, rng *rand.Rand, dir string, s meta.Seam) loss {
 			take()
 		}
 	}
+	s.MapBytes = 32 << 20 // so that a huge command has no room
 	db = openKV(t, dir, s)
 	disk.sync(t)
 	expect()
 	rounds := 3 + rng.IntN(3) // several, so that pages are freed and used again
 	for i := range rounds {
 		applyKV(t, db, 20+rng.IntN(40))
+		failKV(t, db, rng)
+		applyKV(t, db, rng.IntN(20))
 		last = i == rounds-1
 		if err := db.Checkpoint(0, nil); err != nil {
 			t.Fatal(err)
@@ -138,6 +141,20 @@ func run(t testing.TB, rng *rand.Rand, dir string, s meta.Seam) loss {
 		take()
 	}
 	return l
+}
+
+// failKV applies, now and then, what cannot be applied: it is taken back before or in its commit.
+func failKV(t testing.TB, db *meta.DB, rng *rand.Rand) {
+	t.Helper()
+	bad := map[int]error{0: errCommand, 1: meta.ErrFull}
+	command := map[int]string{0: "bad", 1: "huge"}
+	if i := rng.IntN(6); bad[i] != nil {
+		last, _ := db.Position()
+		_, err := db.Apply([]uint64{last + 1, last + 2}, [][]byte{seedKV(last), []byte(command[i])}, nil)
+		if !errors.Is(err, bad[i]) {
+			t.Fatalf("%s: %v, want %v", command[i], err, bad[i])
+		}
+	}
 }
 
 // survives opens what l left and says what is wrong with it, if anything: also after further work,
