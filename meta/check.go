@@ -67,6 +67,7 @@ func (c *checker) run() error {
 		bucket bucketName
 		check  func(k, v []byte)
 	}{
+		{bucketSystem, c.checkSystem},
 		{bucketNames, c.checkName},
 		{bucketListed, c.checkListed},
 		{bucketLinks, c.checkLink}, // counts links before the repositories are looked at
@@ -131,6 +132,18 @@ func (c *checker) decodes(b bucketName, k, v []byte, into any) bool {
 }
 
 func (c *checker) get(b bucketName, key []byte) []byte { return bucket(c.tx, b).Get(key) }
+
+func (c *checker) checkSystem(k, v []byte) {
+	switch string(k) {
+	case stateKey: // decoded before
+	case formatKey:
+		if len(v) != 1 || v[0] != formatVersion {
+			c.problem("record", bucketSystem, k, "format version %x", v)
+		}
+	default:
+		c.problem("record", bucketSystem, k, "unknown")
+	}
+}
 
 func (c *checker) checkName(k, v []byte) {
 	r, ok := parseRepo(v)
@@ -263,6 +276,9 @@ func (c *checker) checkTrash(k, v []byte) {
 
 // checkCounts compares what was counted with what the state record says.
 func (c *checker) checkCounts() {
+	if c.get(bucketSystem, []byte(formatKey)) == nil {
+		c.problem("record", bucketSystem, []byte(formatKey), "is missing")
+	}
 	for r, n := range c.links {
 		c.problem("links", bucketLinks, keyRepo(r), "%d links of a repository that is not there", n)
 	}

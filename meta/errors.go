@@ -27,6 +27,10 @@ var (
 	// closing). Nothing is known about its effect: the caller may try again.
 	ErrUnavailable = errors.New("meta: unavailable")
 
+	// ErrFormat says that the database was written by a version of the program
+	// that this one does not understand.
+	ErrFormat = errors.New("meta: unknown database format")
+
 	// ErrCorrupt says that the database holds what no command can have written.
 	// [DB.Check] tells more.
 	ErrCorrupt = errors.New("meta: corrupt record")

@@ -11,7 +11,7 @@ import (
 type bucketName string
 
 const (
-	bucketSystem     bucketName = "sys"   // one record each: state, gc
+	bucketSystem     bucketName = "sys"   // the version of this format, and the stateRecord
 	bucketNames      bucketName = "rn"    // repository name → repository id
 	bucketListed     bucketName = "rl"    // name of a repository that holds a manifest → repository id
 	bucketRepos      bucketName = "r"     // repository id → repoRecord
@@ -47,12 +47,28 @@ func buckets() []bucketName {
 	}
 }
 
-// createBuckets makes an empty database of this format.
+// formatVersion is the version of this format, kept in sys under formatKey. A
+// change that an older program would misread raises it.
+const (
+	formatVersion = 1
+	formatKey     = "format"
+)
+
+// createBuckets makes an empty database of this format, or adds to one that is
+// there the buckets it does not have yet. [ErrFormat].
 func createBuckets(tx *bbolt.Tx) error {
 	for _, name := range buckets() {
 		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 			return fmt.Errorf("create bucket %s: %w", name, err)
 		}
+	}
+	system := bucket(tx, bucketSystem)
+	v := system.Get([]byte(formatKey))
+	if v == nil {
+		return system.Put([]byte(formatKey), []byte{formatVersion})
+	}
+	if len(v) != 1 || v[0] != formatVersion {
+		return fmt.Errorf("%w: version %x, this program knows %d", ErrFormat, v, formatVersion)
 	}
 	return nil
 }

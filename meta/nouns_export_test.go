@@ -154,21 +154,33 @@ func transcode[T stamped](t commandType, body []byte) ([]byte, error) {
 	return encodeCommand(t, cmd), nil
 }
 
-// Damage spoils the first record of a bucket and returns how to mend it.
-func (db *DB) Damage(name string, spoil func(v []byte) []byte) (mend func() error, err error) {
-	var k, v []byte
-	write := func(value []byte) error {
-		db.writing.Lock()
-		defer db.writing.Unlock()
-		return db.update(1<<20, func(tx *bbolt.Tx) error { return tx.Bucket([]byte(name)).Put(k, value) })
-	}
+// Records returns the keys and values of a bucket.
+func (db *DB) Records(name string) (keys, values [][]byte, err error) {
 	err = db.view(func(tx *bbolt.Tx) error {
-		key, value := tx.Bucket([]byte(name)).Cursor().First()
-		k, v = bytes.Clone(key), bytes.Clone(value)
+		for k, v := range under(tx.Bucket([]byte(name)), nil) {
+			keys, values = append(keys, bytes.Clone(k)), append(values, bytes.Clone(v))
+		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	return keys, values, err
+}
+
+// Write puts a record past all rules; nil deletes it.
+func (db *DB) Write(name string, key, value []byte) error {
+	db.writing.Lock()
+	defer db.writing.Unlock()
+	return db.update(1<<20, func(tx *bbolt.Tx) error {
+		if value == nil {
+			return tx.Bucket([]byte(name)).Delete(key)
+		}
+		return tx.Bucket([]byte(name)).Put(key, value)
+	})
+}
+
+// Buckets lists every bucket.
+func Buckets() (names []string) {
+	for _, name := range buckets() {
+		names = append(names, string(name))
 	}
-	return func() error { return write(v) }, write(spoil(bytes.Clone(v)))
+	return names
 }

@@ -155,7 +155,8 @@ func (w *world) push(p meta.PutManifest) ocidigest.Digest {
 // damage spoils the first record of a bucket until restore is called.
 func (w *world) damage(bucket string) (restore func()) {
 	w.t.Helper()
-	mend, err := w.db.Damage(bucket, func(v []byte) []byte { return v[:len(v)/2] })
+	keys, values, err := w.db.Records(bucket)
 	w.must(err)
-	return func() { w.must(mend()) }
+	w.must(w.db.Write(bucket, keys[0], values[0][:len(values[0])/2]))
+	return func() { w.must(w.db.Write(bucket, keys[0], values[0])) }
 }
