@@ -1,7 +1,6 @@
 package registry_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -36,11 +35,11 @@ func (s *sink) Write(p []byte) (int, error) {
 func bench(b *testing.B, prepare func(*world) (method, path string)) {
 	w := newWorld(b)
 	method, path := prepare(w)
-	for name, make := range map[string]func(context.Context, registry.Config) (http.Handler, error){
+	for name, handler := range map[string]maker{
 		"front": registry.Handler, "app": registry.Oracle,
 	} {
 		b.Run(name, func(b *testing.B) {
-			w.serve(make)
+			w.serve(handler)
 			r := httptest.NewRequest(method, path, nil)
 			r.Header.Set("Accept", ocispec.MediaTypeImageManifest)
 			s := &sink{head: http.Header{}}
@@ -138,8 +137,8 @@ func BenchmarkPushImage(b *testing.B) {
 
 // BenchmarkParseManifest is a manifest of 12 layers.
 func BenchmarkParseManifest(b *testing.B) {
-	m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest, Config: ocispec.Descriptor{Digest: digest.FromString("c")}}
-	m.SchemaVersion = 2
+	m := ocispec.Manifest{MediaType: ocispec.MediaTypeImageManifest}
+	m.SchemaVersion, m.Config.Digest = 2, digest.FromString("c")
 	for i := range 12 {
 		m.Layers = append(m.Layers, ocispec.Descriptor{
 			MediaType: ocispec.MediaTypeImageLayerGzip, Digest: digest.FromString(fmt.Sprint(i)), Size: 1 << 20,

@@ -146,7 +146,7 @@ func translate(t target, err error) *fault {
 	case errors.As(err, &tooLarge):
 		return &fault{
 			status: http.StatusRequestEntityTooLarge, code: codeManifestInvalid,
-			message: "the manifest is larger than " + strconv.FormatInt(tooLarge.Limit, 10) + " bytes, the limit of this registry",
+			message: "the manifest is larger than this registry takes: " + strconv.FormatInt(tooLarge.Limit, 10) + " bytes",
 		}
 	case errors.As(err, &body):
 		return bodyFault(t, body)
@@ -167,7 +167,8 @@ func translate(t target, err error) *fault {
 			message: "the tag is immutable: push under another tag, or have an administrator change the rule",
 			detail:  map[string]any{"tag": immutable.Tag, "rule": immutable.Rule},
 		}
-	case errors.Is(err, meta.ErrRepositoryUnknown), errors.Is(err, meta.ErrNotFound), errors.Is(err, blobstore.ErrNotFound):
+	case errors.Is(err, meta.ErrRepositoryUnknown), errors.Is(err, meta.ErrNotFound),
+		errors.Is(err, blobstore.ErrNotFound):
 		return unknown(t)
 	}
 	return translateState(t, err)
@@ -212,7 +213,10 @@ func translateState(t target, err error) *fault {
 			message: "the registry did not finish in time; try again", cause: err,
 		}
 	}
-	return &fault{status: http.StatusInternalServerError, code: codeUnknown, message: "internal error; see the registry's log", cause: err}
+	return &fault{
+		status: http.StatusInternalServerError, code: codeUnknown, message: "internal error; see the registry's log",
+		cause: err,
+	}
 }
 
 // unknown is the 404 for what t names.
@@ -236,7 +240,10 @@ func unknown(t target) *fault {
 
 // bodyFault: what the client sent did not arrive whole.
 func bodyFault(t target, e *errBody) *fault {
-	f := &fault{status: http.StatusBadRequest, code: codeSizeInvalid, message: "the body ended before its announced length", cause: e}
+	f := &fault{
+		status: http.StatusBadRequest, code: codeSizeInvalid, message: "the body ended before its announced length",
+		cause: e,
+	}
 	if errors.Is(e, os.ErrDeadlineExceeded) {
 		f.status, f.message = http.StatusRequestTimeout, "the body made no progress"
 	}

@@ -61,7 +61,8 @@ func (w *world) tag(repo string, tags ...string) {
 	w.t.Helper()
 	payload := []byte(`{"schemaVersion":2,"manifests":[]}`)
 	c := meta.PutManifest{
-		Repo: meta.RepoName(repo), Digest: digest.FromBytes(payload), MediaType: ocispec.MediaTypeImageIndex, Payload: payload,
+		Repo: meta.RepoName(repo), Digest: digest.FromBytes(payload),
+		MediaType: ocispec.MediaTypeImageIndex, Payload: payload,
 	}
 	for _, tag := range tags {
 		c.Tags = append(c.Tags, meta.Tag(tag))
@@ -135,7 +136,8 @@ func TestTheCatalogIsPagedInOrder(t *testing.T) {
 	}
 	slices.Sort(want)
 	for path, pages := range map[string]int{
-		"/v2/_catalog": 3, "/v2/_catalog?n=1000": 1, "/v2/_catalog?n=99999": 1, "/v2/_catalog?n=1": 207, "/v2/_catalog?n=207": 1,
+		"/v2/_catalog": 3, "/v2/_catalog?n=1000": 1, "/v2/_catalog?n=99999": 1, "/v2/_catalog?n=1": 207,
+		"/v2/_catalog?n=207": 1,
 	} {
 		got, n := w.pages(path)
 		if n != pages || !slices.Equal(got, want) {
@@ -176,7 +178,8 @@ func (w *world) refer(subject digest.Digest, n int, change func(*ocispec.Manifes
 	d := digest.FromBytes(m)
 	w.do("PUT", "/v2/a/manifests/"+d.String(), m, typed).want(201).wantHead("OCI-Subject", subject.String())
 	return ocispec.Descriptor{
-		MediaType: ocispec.MediaTypeImageManifest, Digest: d, Size: int64(len(m)), Annotations: map[string]string{"n": fmt.Sprint(n)},
+		MediaType: ocispec.MediaTypeImageManifest, Digest: d, Size: int64(len(m)),
+		Annotations: map[string]string{"n": fmt.Sprint(n)},
 	}
 }
 
@@ -190,15 +193,18 @@ func TestReferrersAreListed(t *testing.T) {
 	}
 	add(w.refer(subject, 1, func(m *ocispec.Manifest) { m.ArtifactType = "application/x+json" }), "application/x+json")
 	add(w.refer(subject, 2, func(m *ocispec.Manifest) { m.ArtifactType = "application/y" }), "application/y")
-	add(w.refer(subject, 3, func(m *ocispec.Manifest) { m.Config.MediaType = "application/y" }), "application/y") // of its config
-	list := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{}, Annotations: map[string]string{"n": "4"}}
+	// Without a type of its own, that of its config.
+	add(w.refer(subject, 3, func(m *ocispec.Manifest) { m.Config.MediaType = "application/y" }), "application/y")
+	list := ocispec.Index{MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{}}
+	list.Annotations = map[string]string{"n": "4"}
 	list.SchemaVersion = 2
 	list.Subject = &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: subject, Size: 1}
 	body := asJSON(t, list)
 	w.do("PUT", "/v2/a/manifests/list", body, head{"Content-Type", ocispec.MediaTypeImageIndex}).want(201).
 		wantHead("OCI-Subject", subject.String())
 	add(ocispec.Descriptor{
-		MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromBytes(body), Size: int64(len(body)), Annotations: list.Annotations,
+		MediaType: ocispec.MediaTypeImageIndex, Digest: digest.FromBytes(body), Size: int64(len(body)),
+		Annotations: list.Annotations,
 	}, "") // an index has none of its config
 
 	path := "/v2/a/referrers/" + subject.String()
@@ -214,14 +220,18 @@ func TestReferrersAreListed(t *testing.T) {
 			t.Errorf("listed as %s, want %s", g, w)
 		}
 	}
-	for filter, n := range map[string]int{"application/y": 2, "application/x%2Bjson": 1, "application/x+json": 1, "application/z": 0} {
+	for filter, n := range map[string]int{
+		"application/y": 2, "application/x%2Bjson": 1, "application/x+json": 1, "application/z": 0,
+	} {
 		got, a := w.referrers(path + "?artifactType=" + filter)
 		a.wantHead("OCI-Filters-Applied", "artifactType")
 		if len(got.Manifests) != n {
 			t.Errorf("%d referrers of type %s, want %d", len(got.Manifests), filter, n)
 		}
 	}
-	for _, elsewhere := range []string{"/v2/a/referrers/" + someDigest, "/v2/a/referrers/" + someDigest512, "/v2/nowhere/referrers/" + subject.String()} {
+	for _, elsewhere := range []string{
+		"/v2/a/referrers/" + someDigest, "/v2/a/referrers/" + someDigest512, "/v2/nowhere/referrers/" + subject.String(),
+	} {
 		if got, _ := w.referrers(elsewhere); len(got.Manifests) != 0 {
 			t.Errorf("%s: %d referrers", elsewhere, len(got.Manifests))
 		}
@@ -277,7 +287,7 @@ func TestReferrersArePaged(t *testing.T) {
 func TestTheFallbackTagIsATag(t *testing.T) {
 	w := newWorld(t)
 	subject := w.pushImage("a", "v1")
-	d := w.refer(subject, 1, func(m *ocispec.Manifest) {})
+	d := w.refer(subject, 1, func(*ocispec.Manifest) {})
 	tag := "/v2/a/manifests/" + strings.Replace(subject.String(), ":", "-", 1)
 	w.do("PUT", tag, index(t, d.Digest), head{"Content-Type", ocispec.MediaTypeImageIndex}).want(201)
 	if got, _ := w.referrers("/v2/a/referrers/" + subject.String()); len(got.Manifests) != 1 {

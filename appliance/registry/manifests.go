@@ -156,8 +156,9 @@ func digestOf(want digest.Digest, payload []byte) (digest.Digest, error) {
 	got := want.Algorithm().FromBytes(payload)
 	if got != want {
 		return "", &fault{
-			status: http.StatusBadRequest, code: codeDigestInvalid, message: "the manifest does not have the digest it was pushed under",
-			detail: map[string]digest.Digest{"want": want, "got": got},
+			status: http.StatusBadRequest, code: codeDigestInvalid,
+			message: "the manifest does not have the digest it was pushed under",
+			detail:  map[string]digest.Digest{"want": want, "got": got},
 		}
 	}
 	return got, nil

@@ -27,23 +27,69 @@ func TestManifestsComeBackAsTheyWentIn(t *testing.T) {
 	child := digest.FromBytes(w.image("a", "child"))
 	w.do("PUT", "/v2/a/manifests/"+child.String(), w.image("a", "child"), typed).want(201)
 	for name, c := range map[string]struct{ mediaType, body string }{
-		"OCI image":           {ocispec.MediaTypeImageManifest, `{"schemaVersion":2,"config":` + b + `,"layers":[` + b + `]}`},
-		"without layers":      {ocispec.MediaTypeImageManifest, `{"schemaVersion":2,"config":` + b + `,"layers":[]}`},
-		"odd whitespace":      {ocispec.MediaTypeImageManifest, "{ \"schemaVersion\" :2,\n\"config\":" + b + "\t}\r\n"},
-		"custom fields":       {ocispec.MediaTypeImageManifest, `{"schemaVersion":2,"config":` + b + `,"x":{"y":[1,2.50]},"z":null}`},
-		"data field":          {ocispec.MediaTypeImageManifest, `{"schemaVersion":2,"config":{"mediaType":"x/y","digest":"` + blob.Digest.String() + `","size":4,"data":"YmxvYg=="}}`},
-		"foreign layers":      {ocispec.MediaTypeImageManifest, `{"schemaVersion":2,"config":` + b + `,"layers":[` + desc("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", absent) + `]}`},
-		"Docker image":        {"application/vnd.docker.distribution.manifest.v2+json", `{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json","config":` + b + `,"layers":[` + desc("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", absent) + `]}`},
-		"OCI index":           {ocispec.MediaTypeImageIndex, `{"schemaVersion":2,"manifests":[` + desc(ocispec.MediaTypeImageManifest, child) + `]}`},
-		"empty index":         {ocispec.MediaTypeImageIndex, `{"schemaVersion":2,"manifests":[]}`},
-		"sparse index":        {ocispec.MediaTypeImageIndex, `{"schemaVersion":2,"manifests":[` + desc(ocispec.MediaTypeImageManifest, absent) + `]}`},
-		"index of layers":     {ocispec.MediaTypeImageIndex, `{"schemaVersion":2,"manifests":[` + desc(ocispec.MediaTypeImageLayerGzip, blob.Digest) + `]}`},
-		"Docker list":         {"application/vnd.docker.distribution.manifest.list.v2+json", `{"schemaVersion":2,"manifests":[` + desc("application/vnd.docker.distribution.manifest.v2+json", child) + `]}`},
-		"OCI artifact":        {"application/vnd.oci.artifact.manifest.v1+json", `{"mediaType":"application/vnd.oci.artifact.manifest.v1+json","artifactType":"x/y","blobs":[` + b + `]}`},
-		"unknown type":        {"application/vnd.example.thing+json", `{"layers":"of cake","config":[1],"subject":7}`},
+		"OCI image": {
+			ocispec.MediaTypeImageManifest,
+			`{"schemaVersion":2,"config":` + b + `,"layers":[` + b + `]}`,
+		},
+		"without layers": {ocispec.MediaTypeImageManifest, `{"schemaVersion":2,"config":` + b + `,"layers":[]}`},
+		"odd whitespace": {
+			ocispec.MediaTypeImageManifest,
+			"{ \"schemaVersion\" :2,\n\"config\":" + b + "\t}\r\n",
+		},
+		"custom fields": {
+			ocispec.MediaTypeImageManifest,
+			`{"schemaVersion":2,"config":` + b + `,"x":{"y":[1,2.50]},"z":null}`,
+		},
+		"data field": {
+			ocispec.MediaTypeImageManifest,
+			`{"schemaVersion":2,"config":{"mediaType":"x/y","digest":"` + blob.Digest.String() +
+				`","size":4,"data":"YmxvYg=="}}`,
+		},
+		"foreign layers": {
+			ocispec.MediaTypeImageManifest,
+			`{"schemaVersion":2,"config":` + b + `,"layers":[` +
+				desc("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", absent) + `]}`,
+		},
+		"Docker image": {
+			"application/vnd.docker.distribution.manifest.v2+json",
+			`{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json","config":` + b +
+				`,"layers":[` + desc("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", absent) + `]}`,
+		},
+		"OCI index": {
+			ocispec.MediaTypeImageIndex,
+			`{"schemaVersion":2,"manifests":[` + desc(ocispec.MediaTypeImageManifest, child) + `]}`,
+		},
+		"empty index": {ocispec.MediaTypeImageIndex, `{"schemaVersion":2,"manifests":[]}`},
+		"sparse index": {
+			ocispec.MediaTypeImageIndex,
+			`{"schemaVersion":2,"manifests":[` + desc(ocispec.MediaTypeImageManifest, absent) + `]}`,
+		},
+		"index of layers": {
+			ocispec.MediaTypeImageIndex,
+			`{"schemaVersion":2,"manifests":[` + desc(ocispec.MediaTypeImageLayerGzip, blob.Digest) + `]}`,
+		},
+		"Docker list": {
+			"application/vnd.docker.distribution.manifest.list.v2+json",
+			`{"schemaVersion":2,"manifests":[` +
+				desc("application/vnd.docker.distribution.manifest.v2+json", child) + `]}`,
+		},
+		"OCI artifact": {
+			"application/vnd.oci.artifact.manifest.v1+json",
+			`{"mediaType":"application/vnd.oci.artifact.manifest.v1+json","artifactType":"x/y","blobs":[` + b + `]}`,
+		},
+		"unknown type": {
+			"application/vnd.example.thing+json",
+			`{"layers":"of cake","config":[1],"subject":7}`,
+		},
 		"unknown, references": {"application/vnd.example.thing+json", `{"layers":[` + b + `],"config":` + b + `}`},
-		"manifest as layer":   {ocispec.MediaTypeImageManifest, `{"schemaVersion":2,"config":` + b + `,"layers":[` + desc(ocispec.MediaTypeImageManifest, child) + `]}`},
-		"subject absent":      {ocispec.MediaTypeImageManifest, `{"schemaVersion":2,"config":` + b + `,"subject":` + desc(ocispec.MediaTypeImageManifest, absent) + `}`},
+		"manifest as layer": {
+			ocispec.MediaTypeImageManifest,
+			`{"schemaVersion":2,"config":` + b + `,"layers":[` + desc(ocispec.MediaTypeImageManifest, child) + `]}`,
+		},
+		"subject absent": {
+			ocispec.MediaTypeImageManifest,
+			`{"schemaVersion":2,"config":` + b + `,"subject":` + desc(ocispec.MediaTypeImageManifest, absent) + `}`,
+		},
 	} {
 		for _, alg := range []digest.Algorithm{digest.SHA256, digest.SHA512} {
 			d := alg.FromString(c.body).String()
@@ -76,20 +122,48 @@ func TestManifestsThatAreNoneAreRefused(t *testing.T) {
 		"a list":                {image, "[]", "not a JSON object"},
 		"two objects":           {image, "{}{}", "not a JSON object"},
 		"no JSON, unknown type": {"application/x", "hello", "not a JSON object"},
-		"types differ":          {image, `{"schemaVersion":2,"mediaType":"` + list + `","manifests":[]}`, "mediaType says"},
-		"schema 1":              {"application/vnd.docker.distribution.manifest.v1+prettyjws", `{"schemaVersion":1}`, "skopeo copy --format oci"},
-		"schema 1 in disguise":  {"application/json", `{"schemaVersion":1,"fsLayers":[]}`, "schema 1 was retired"},
-		"schema 3":              {image, `{"schemaVersion":3,"config":` + b + `}`, "schemaVersion is 3"},
-		"image and index":       {image, `{"schemaVersion":2,"config":` + b + `,"manifests":[]}`, "must not have the field manifests"},
-		"index and image":       {list, `{"schemaVersion":2,"manifests":[],"layers":[]}`, "must not have the field layers"},
-		"no config":             {image, `{"schemaVersion":2,"layers":[` + b + `]}`, "must have a config"},
-		"no digest":             {image, `{"schemaVersion":2,"config":` + b + `,"layers":[{}]}`, "layers: digest"},
-		"digest of md5":         {image, `{"schemaVersion":2,"config":{"digest":"md5:d41d8cd98f00b204e9800998ecf8427e"}}`, "config: digest"},
-		"negative size":         {image, `{"schemaVersion":2,"config":{"digest":"` + someDigest + `","size":-1}}`, "config: size"},
-		"layers no list":        {image, `{"schemaVersion":2,"config":` + b + `,"layers":{}}`, "field layers"},
-		"bad subject":           {image, `{"schemaVersion":2,"config":` + b + `,"subject":{"digest":"x"}}`, "subject: digest"},
-		"a web page":            {"text/html", `{"x":"<script>alert(1)</script>"}`, "no media type of a manifest"},
-		"header injection":      {"application/x\r\nX-Evil: 1", `{}`, "no media type of a manifest"},
+		"types differ": {
+			image,
+			`{"schemaVersion":2,"mediaType":"` + list + `","manifests":[]}`,
+			"mediaType says",
+		},
+		"schema 1": {
+			"application/vnd.docker.distribution.manifest.v1+prettyjws",
+			`{"schemaVersion":1}`,
+			"skopeo copy --format oci",
+		},
+		"schema 1 in disguise": {"application/json", `{"schemaVersion":1,"fsLayers":[]}`, "schema 1 was retired"},
+		"schema 3":             {image, `{"schemaVersion":3,"config":` + b + `}`, "schemaVersion is 3"},
+		"image and index": {
+			image,
+			`{"schemaVersion":2,"config":` + b + `,"manifests":[]}`,
+			"must not have the field manifests",
+		},
+		"index and image": {
+			list,
+			`{"schemaVersion":2,"manifests":[],"layers":[]}`,
+			"must not have the field layers",
+		},
+		"no config": {image, `{"schemaVersion":2,"layers":[` + b + `]}`, "must have a config"},
+		"no digest": {image, `{"schemaVersion":2,"config":` + b + `,"layers":[{}]}`, "layers: digest"},
+		"digest of md5": {
+			image,
+			`{"schemaVersion":2,"config":{"digest":"md5:d41d8cd98f00b204e9800998ecf8427e"}}`,
+			"config: digest",
+		},
+		"negative size": {
+			image,
+			`{"schemaVersion":2,"config":{"digest":"` + someDigest + `","size":-1}}`,
+			"config: size",
+		},
+		"layers no list": {image, `{"schemaVersion":2,"config":` + b + `,"layers":{}}`, "field layers"},
+		"bad subject": {
+			image,
+			`{"schemaVersion":2,"config":` + b + `,"subject":{"digest":"x"}}`,
+			"subject: digest",
+		},
+		"a web page":       {"text/html", `{"x":"<script>alert(1)</script>"}`, "no media type of a manifest"},
+		"header injection": {"application/x\r\nX-Evil: 1", `{}`, "no media type of a manifest"},
 	} {
 		a := w.do("PUT", "/v2/a/manifests/v1", []byte(c.body), head{"Content-Type", c.mediaType})
 		if a.status != 400 || a.code() != "MANIFEST_INVALID" || !strings.Contains(string(a.body), c.says) {
@@ -111,7 +185,8 @@ func TestTheTypeOfAManifestIsFound(t *testing.T) {
 		w.do("PUT", "/v2/a/manifests/v1", []byte(body)).want(201)
 		w.do("GET", "/v2/a/manifests/v1", nil).want(200).wantHead("Content-Type", want)
 	}
-	w.do("PUT", "/v2/a/manifests/v1", index(t), head{"Content-Type", ocispec.MediaTypeImageIndex + "; charset=utf-8"}).want(201)
+	parameter := head{"Content-Type", ocispec.MediaTypeImageIndex + "; charset=utf-8"}
+	w.do("PUT", "/v2/a/manifests/v1", index(t), parameter).want(201)
 	w.do("GET", "/v2/a/manifests/v1", nil).want(200).wantHead("Content-Type", ocispec.MediaTypeImageIndex)
 }
 
@@ -142,7 +217,8 @@ func TestAManifestNeedsItsBlobs(t *testing.T) {
 func TestOddReferencesAreReferences(t *testing.T) {
 	w := newWorld(t)
 	config, layer := w.pushBlob("a", []byte("config")), w.pushBlob("a", []byte("layer"))
-	cache := strings.ReplaceAll(string(index(t, layer.Digest)), ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageLayerGzip)
+	cache := string(index(t, layer.Digest))
+	cache = strings.ReplaceAll(cache, ocispec.MediaTypeImageManifest, ocispec.MediaTypeImageLayerGzip)
 	w.do("PUT", "/v2/a/manifests/cache", []byte(cache), head{"Content-Type", ocispec.MediaTypeImageIndex}).want(201)
 	w.do("DELETE", "/v2/a/blobs/"+layer.Digest.String(), nil).want(405, "UNSUPPORTED")
 
@@ -281,7 +357,8 @@ func TestAcceptDoesNotHideAManifest(t *testing.T) {
 	w := newWorld(t)
 	w.pushImage("a", "v1")
 	for _, accept := range []string{"", "*/*", "application/vnd.docker.distribution.manifest.v2+json", "text/plain"} {
-		w.do("GET", "/v2/a/manifests/v1", nil, head{"Accept", accept}).want(200).wantHead("Content-Type", ocispec.MediaTypeImageManifest)
+		w.do("GET", "/v2/a/manifests/v1", nil, head{"Accept", accept}).want(200).
+			wantHead("Content-Type", ocispec.MediaTypeImageManifest)
 	}
 }
 

@@ -1,7 +1,6 @@
 package registry_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -29,29 +28,65 @@ type step struct {
 
 // differences, by step: what App answers there, and why the front does not.
 var differences = map[string]struct{ app, why string }{
-	"nothing: tags, n=0":              {"200", "App does not look; a repository that is not there is 404 (spec, Listing Tags)"},
-	"nothing: upload, patch":          {"404 BLOB_UPLOAD_INVALID", "App wants its own _state in the URL before it looks; the spec has BLOB_UPLOAD_UNKNOWN"},
-	"nothing: upload, cancel":         {"404 BLOB_UPLOAD_INVALID", "as before"},
-	"nothing: referrers":              {"404", "App has no such route"},
-	"chunks: gap":                     {"416 RANGE_INVALID", "the spec's table of codes has no RANGE_INVALID"},
-	"chunks: malformed range":         {"500 UNKNOWN", "a malformed header is the client's mistake"},
-	"whole: post":                     {"202", "App ignores the body; the spec's single POST is 201"},
-	"mount without from":              {"202", "App knows none; the spec lets a registry find the blob"},
-	"manifest: put by bad tag":        {"404", "App's router takes it for no route; TAG_INVALID says what is wrong"},
-	"manifest: bad tag":               {"404", "as before; the front sends the spec's body along"},
-	"manifest: get without Accept":    {"404 MANIFEST_UNKNOWN", "Accept is a hint: a client that sends none can still read the type"},
-	"manifest: missing blob":          {"400 MANIFEST_BLOB_UNKNOWN", "the spec's table of endpoints has 404 for it"},
-	"manifest: too large":             {"400 MANIFEST_INVALID", "the spec has 413"},
-	"manifest: unknown type":          {"400 MANIFEST_INVALID", "the spec leaves types open; App reads them all as Docker schema 2"},
-	"manifest: sha512":                {"400 DIGEST_INVALID", "App computes sha256 only"},
-	"manifest: tags, get":             {"404", "App ignores tag parameters"},
-	"referrers":                       {"404", "App has no such route"},
-	"tags: bad n":                     {"400 PAGINATION_NUMBER_INVALID", "the spec's table of codes has no such code"},
-	"catalog: bad n":                  {"400 PAGINATION_NUMBER_INVALID", "as before"},
-	"catalog: more than there may be": {"400 PAGINATION_NUMBER_INVALID", "cut, as App does for tags; Link tells where to go on"},
-	"name: upper case":                {"404", "App's router takes it for no route; NAME_INVALID says what is wrong"},
-	"name: two slashes":               {"301", "App redirects to a path that nobody asked for"},
-	"name: encoded slash":             {"200", "App decodes it into another name than a proxy in between saw"},
+	"nothing: tags, n=0": {
+		"200",
+		"App does not look; a repository that is not there is 404 (spec, Listing Tags)",
+	},
+	"nothing: upload, patch": {
+		"404 BLOB_UPLOAD_INVALID",
+		"App wants its own _state in the URL before it looks; the spec has BLOB_UPLOAD_UNKNOWN",
+	},
+	"nothing: upload, cancel": {"404 BLOB_UPLOAD_INVALID", "as before"},
+	"nothing: referrers":      {"404", "App has no such route"},
+	"chunks: gap": {
+		"416 RANGE_INVALID",
+		"the spec's table of codes has no RANGE_INVALID",
+	},
+	"chunks: malformed range": {"500 UNKNOWN", "a malformed header is the client's mistake"},
+	"whole: post":             {"202", "App ignores the body; the spec's single POST is 201"},
+	"mount without from": {
+		"202",
+		"App knows none; the spec lets a registry find the blob",
+	},
+	"manifest: put by bad tag": {
+		"404",
+		"App's router takes it for no route; TAG_INVALID says what is wrong",
+	},
+	"manifest: bad tag": {"404", "as before; the front sends the spec's body along"},
+	"manifest: get without Accept": {
+		"404 MANIFEST_UNKNOWN",
+		"Accept is a hint: a client that sends none can still read the type",
+	},
+	"manifest: missing blob": {
+		"400 MANIFEST_BLOB_UNKNOWN",
+		"the spec's table of endpoints has 404 for it",
+	},
+	"manifest: too large": {"400 MANIFEST_INVALID", "the spec has 413"},
+	"manifest: unknown type": {
+		"400 MANIFEST_INVALID",
+		"the spec leaves types open; App reads them all as Docker schema 2",
+	},
+	"manifest: sha512":    {"400 DIGEST_INVALID", "App computes sha256 only"},
+	"manifest: tags, get": {"404", "App ignores tag parameters"},
+	"referrers":           {"404", "App has no such route"},
+	"tags: bad n": {
+		"400 PAGINATION_NUMBER_INVALID",
+		"the spec's table of codes has no such code",
+	},
+	"catalog: bad n": {"400 PAGINATION_NUMBER_INVALID", "as before"},
+	"catalog: more than there may be": {
+		"400 PAGINATION_NUMBER_INVALID",
+		"cut, as App does for tags; Link tells where to go on",
+	},
+	"name: upper case": {
+		"404",
+		"App's router takes it for no route; NAME_INVALID says what is wrong",
+	},
+	"name: two slashes": {"301", "App redirects to a path that nobody asked for"},
+	"name: encoded slash": {
+		"200",
+		"App decodes it into another name than a proxy in between saw",
+	},
 }
 
 func TestTheFrontAnswersAsDistributionDoes(t *testing.T) {
@@ -77,10 +112,10 @@ func TestTheFrontAnswersAsDistributionDoes(t *testing.T) {
 }
 
 // runScript returns what each step answered.
-func runScript(t *testing.T, script []step, make func(context.Context, registry.Config) (http.Handler, error)) []string {
+func runScript(t *testing.T, script []step, handler maker) []string {
 	t.Helper()
 	w := openStores(t, blobstore.Config{})
-	w.serve(make)
+	w.serve(handler)
 	var got []string
 	upload := ""
 	for _, s := range script {
@@ -111,8 +146,14 @@ func summary(a answer) string {
 		s += " " + code
 	}
 	for _, h := range []struct{ key, name string }{
-		{"Range", "range"}, {"Content-Type", "type"}, {"Docker-Content-Digest", "digest"}, {"ETag", "etag"},
-		{"Link", "link"}, {"OCI-Subject", "subject"}, {"Allow", "allow"}, {"Content-Range", "range"},
+		{"Range", "range"},
+		{"Content-Type", "type"},
+		{"Docker-Content-Digest", "digest"},
+		{"ETag", "etag"},
+		{"Link", "link"},
+		{"OCI-Subject", "subject"},
+		{"Allow", "allow"},
+		{"Content-Range", "range"},
 	} {
 		if v := a.header.Get(h.key); v != "" && a.status < 300 || v != "" && h.key == "Allow" {
 			s += " " + h.name + "=" + v
@@ -171,10 +212,16 @@ func oracleScript(t *testing.T) []step {
 		{name: "chunks: malformed range", method: "PATCH", path: "{upload}", body: "x", head: head{"Content-Range", "5"}},
 		{name: "chunks: put without digest", method: "PUT", path: "{upload}"},
 		{name: "chunks: put with bad digest", method: "PUT", path: "{upload}", digest: "sha256:0"},
-		{name: "chunks: put with last", method: "PUT", path: "{upload}", digest: d, body: content[5:], head: head{"Content-Range", "5-9"}},
+		{
+			name: "chunks: put with last", method: "PUT", path: "{upload}",
+			digest: d, body: content[5:], head: head{"Content-Range", "5-9"},
+		},
 		{name: "chunks: put again", method: "PUT", path: "{upload}", digest: d},
 		{name: "wrong digest: post", method: "POST", path: up},
-		{name: "wrong digest: put", method: "PUT", path: "{upload}", digest: digest.FromString("other").String(), body: content},
+		{
+			name: "wrong digest: put", method: "PUT", path: "{upload}",
+			digest: digest.FromString("other").String(), body: content,
+		},
 		{name: "wrong digest: status", method: "GET", path: "{upload}"},
 		{name: "cancel: post", method: "POST", path: up},
 		{name: "cancel: delete", method: "DELETE", path: "{upload}"},
@@ -200,28 +247,49 @@ func oracleScript(t *testing.T) []step {
 
 		{name: "manifest: put", method: "PUT", path: a + "/manifests/v1", body: image, head: typed},
 		{name: "manifest: put by digest", method: "PUT", path: a + "/manifests/" + id, body: image, head: typed},
-		{name: "manifest: put by another digest", method: "PUT", path: a + "/manifests/" + someDigest, body: image, head: typed},
+		{
+			name: "manifest: put by another digest", method: "PUT", path: a + "/manifests/" + someDigest,
+			body: image, head: typed,
+		},
 		{name: "manifest: put by bad digest", method: "PUT", path: a + "/manifests/sha256:0", body: image, head: typed},
 		{name: "manifest: put by bad tag", method: "PUT", path: a + "/manifests/.v1", body: image, head: typed},
 		{name: "manifest: get", method: "GET", path: a + "/manifests/v1", head: accept},
 		{name: "manifest: head", method: "HEAD", path: a + "/manifests/v1", head: accept},
 		{name: "manifest: get by digest", method: "GET", path: a + "/manifests/" + id, head: accept},
-		{name: "manifest: not modified", method: "GET", path: a + "/manifests/v1", head: head{"If-None-Match", `"` + id + `"`}},
+		{
+			name: "manifest: not modified", method: "GET", path: a + "/manifests/v1",
+			head: head{"If-None-Match", `"` + id + `"`},
+		},
 		{name: "manifest: get without Accept", method: "GET", path: a + "/manifests/v1"},
 		{name: "manifest: bad tag", method: "GET", path: a + "/manifests/.v1"},
 		{name: "manifest: bad method", method: "PATCH", path: a + "/manifests/v1"},
 		{name: "manifest: missing blob", method: "PUT", path: a + "/manifests/v2", body: missing, head: typed},
 		{name: "manifest: no JSON", method: "PUT", path: a + "/manifests/v2", body: "hello", head: typed},
 		{name: "manifest: type differs", method: "PUT", path: a + "/manifests/v2", body: image, head: list},
-		{name: "manifest: too large", method: "PUT", path: a + "/manifests/v2", body: strings.Repeat(" ", 5<<20), head: typed},
-		{name: "manifest: unknown type", method: "PUT", path: "/v2/c/manifests/x", body: "{}", head: head{"Content-Type", "application/x"}},
-		{name: "manifest: sha512", method: "PUT", path: "/v2/c/manifests/" + digest.SHA512.FromString(image).String(), body: image, head: typed},
+		{
+			name: "manifest: too large", method: "PUT", path: a + "/manifests/v2",
+			body: strings.Repeat(" ", 5<<20), head: typed,
+		},
+		{
+			name: "manifest: unknown type", method: "PUT", path: "/v2/c/manifests/x",
+			body: "{}", head: head{"Content-Type", "application/x"},
+		},
+		{
+			name: "manifest: sha512", method: "PUT", path: "/v2/c/manifests/" + digest.SHA512.FromString(image).String(),
+			body: image, head: typed,
+		},
 		{name: "manifest: tags", method: "PUT", path: "/v2/c/manifests/" + id + "?tag=t1&tag=t2", body: image, head: typed},
 		{name: "manifest: tags, get", method: "HEAD", path: "/v2/c/manifests/t2", head: accept},
 		{name: "manifest: subject", method: "PUT", path: a + "/manifests/about", body: about, head: typed},
-		{name: "manifest: index", method: "PUT", path: a + "/manifests/index", body: string(index(t, digest.Digest(id))), head: list},
+		{
+			name: "manifest: index", method: "PUT", path: a + "/manifests/index",
+			body: string(index(t, digest.Digest(id))), head: list,
+		},
 		{name: "manifest: index, get", method: "GET", path: a + "/manifests/index", head: accept},
-		{name: "manifest: sparse index", method: "PUT", path: a + "/manifests/sparse", body: string(index(t, someDigest)), head: list},
+		{
+			name: "manifest: sparse index", method: "PUT", path: a + "/manifests/sparse",
+			body: string(index(t, someDigest)), head: list,
+		},
 
 		{name: "referrers", method: "GET", path: a + "/referrers/" + d},
 		{name: "tags", method: "GET", path: a + "/tags/list?n=1000"},

@@ -46,11 +46,16 @@ type target struct {
 // nor digest is no error here: to read it is 404, to write it is 400.
 func parsePath(u *url.URL) (target, error) {
 	t, err := parseRoute(u)
-	if err == nil && t.kind == kindUnknown && strings.TrimSuffix(u.Path, "/") != strings.TrimSuffix(path.Clean(u.Path), "/") {
+	if err == nil && t.kind == kindUnknown && !isClean(u.Path) {
 		// App's router would redirect to the clean path.
 		return t, nameInvalid(u.Path, "empty elements and dots are not allowed in a path")
 	}
 	return t, err
+}
+
+// isClean says whether no element of p is empty or dots, but for a slash at the end.
+func isClean(p string) bool {
+	return strings.TrimSuffix(p, "/") == strings.TrimSuffix(path.Clean(p), "/")
 }
 
 func parseRoute(u *url.URL) (target, error) {

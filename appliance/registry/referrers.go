@@ -47,7 +47,9 @@ func (h *front) getReferrers(w http.ResponseWriter, r *http.Request, t target) e
 
 // referrersPage makes one page's index: as many as fit by number and by bytes, and
 // at least one. next is the last of the page when there are more.
-func (h *front) referrersPage(t target, artifactType string, last digest.Digest) (body []byte, next digest.Digest, err error) {
+func (h *front) referrersPage(t target, artifactType string, last digest.Digest) (
+	body []byte, next digest.Digest, err error,
+) {
 	refs, more, err := h.meta.Referrers(t.repo, t.digest, artifactType, last, pageMax)
 	if err != nil {
 		return nil, "", err

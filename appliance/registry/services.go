@@ -83,7 +83,9 @@ type service struct {
 
 func (s service) Named() reference.Named { return s.named }
 
-func (s service) Manifests(context.Context, ...distribution.ManifestServiceOption) (distribution.ManifestService, error) {
+func (s service) Manifests(context.Context, ...distribution.ManifestServiceOption) (
+	distribution.ManifestService, error,
+) {
 	return manifestService{s}, nil
 }
 
@@ -129,9 +131,9 @@ func (s manifestService) Get(_ context.Context, d digest.Digest, _ ...distributi
 
 // Put stores the manifest and its tag in one command. App calls Tag right after; by
 // then there is nothing left to do.
-func (s manifestService) Put(ctx context.Context, dm distribution.Manifest, opts ...distribution.ManifestServiceOption) (
-	digest.Digest, error,
-) {
+func (s manifestService) Put(
+	ctx context.Context, dm distribution.Manifest, opts ...distribution.ManifestServiceOption,
+) (digest.Digest, error) {
 	if err := s.may(); err != nil {
 		return "", err
 	}
@@ -236,7 +238,8 @@ type blobService struct{ service }
 
 func (s blobService) Stat(_ context.Context, d digest.Digest) (ocispec.Descriptor, error) {
 	b, err := s.meta.Blob(s.name, d)
-	return ocispec.Descriptor{MediaType: "application/octet-stream", Digest: d, Size: b.Size}, asDistribution(s.blob(d), err)
+	desc := ocispec.Descriptor{MediaType: "application/octet-stream", Digest: d, Size: b.Size}
+	return desc, asDistribution(s.blob(d), err)
 }
 
 func (s blobService) Get(ctx context.Context, d digest.Digest) ([]byte, error) {
@@ -265,7 +268,9 @@ func (s blobService) Put(context.Context, string, []byte) (ocispec.Descriptor, e
 	return ocispec.Descriptor{}, distribution.ErrUnsupported
 }
 
-func (s blobService) Create(ctx context.Context, opts ...distribution.BlobCreateOption) (distribution.BlobWriter, error) {
+func (s blobService) Create(ctx context.Context, opts ...distribution.BlobCreateOption) (
+	distribution.BlobWriter, error,
+) {
 	if err := s.may(); err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"skerry.dev/skerry/appliance/registry"
 )
@@ -123,7 +124,7 @@ func TestNestedIndexesAreNotWalked(t *testing.T) {
 	for i := range 60 { // 2^60 paths
 		m := bytes.ReplaceAll(index(t, child, child), []byte("image.manifest"), []byte("image.index"))
 		child = digest.FromBytes(m)
-		w.do("PUT", fmt.Sprint("/v2/a/manifests/n", i), m, head{"Content-Type", "application/vnd.oci.image.index.v1+json"}).want(201)
+		w.do("PUT", fmt.Sprint("/v2/a/manifests/n", i), m, head{"Content-Type", ocispec.MediaTypeImageIndex}).want(201)
 	}
 	w.do("DELETE", "/v2/a/manifests/"+child.String(), nil).want(202)
 }
@@ -179,7 +180,7 @@ func TestABodyWithoutProgressIsEnded(t *testing.T) {
 		w.must(err)
 		sent := 0
 		for range 10 { // 2 KiB/s, for more than a window
-			time.Sleep(20 * time.Second)
+			<-time.After(20 * time.Second)
 			n, err := client.Write(bytes.Repeat([]byte("x"), 40<<10))
 			w.must(err)
 			sent += n
@@ -213,7 +214,7 @@ func serveOnPipe(t *testing.T, h http.Handler) (client net.Conn, stop func()) {
 	return client, func() {
 		_ = srv.Close()
 		serving.Wait()
-		time.Sleep(time.Minute) // of the bubble's: connections linger for half a second
+		<-time.After(time.Minute) // of the bubble's: connections linger for half a second
 	}
 }
 
@@ -247,15 +248,15 @@ func TestADeadlineEndsWithItsBody(t *testing.T) {
 		answers := bufio.NewReader(client)
 		for i := range 3 {
 			body := fmt.Sprint("content ", i)
-			_, err := fmt.Fprintf(client, "POST /v2/a/blobs/uploads/?digest=%s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s",
-				digest.FromString(body), len(body), body)
+			path := with("/v2/a/blobs/uploads/", "digest", digest.FromString(body).String())
+			_, err := fmt.Fprintf(client, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
 			w.must(err)
 			res, err := http.ReadResponse(answers, nil)
 			w.must(err)
 			if res.StatusCode != 201 {
 				t.Errorf("push %d: %d", i, res.StatusCode)
 			}
-			time.Sleep(3 * registry.ProgressWindow) // the connection is only idle
+			<-time.After(3 * registry.ProgressWindow) // the connection is only idle
 		}
 		_ = client.Close()
 		stop()
@@ -268,7 +269,8 @@ func TestABlobIsLinkedThoughItsClientLeft(t *testing.T) {
 	w := newWorld(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	d := digest.FromString("content")
-	r := httptest.NewRequest("POST", with(uploads, "digest", d.String()), io.MultiReader(strings.NewReader("content"), onEOF(cancel)))
+	body := io.MultiReader(strings.NewReader("content"), onEOF(cancel))
+	r := httptest.NewRequest("POST", with(uploads, "digest", d.String()), body)
 	w.h.ServeHTTP(httptest.NewRecorder(), r.WithContext(ctx))
 	w.do("GET", "/v2/a/b/blobs/"+d.String(), nil).want(200)
 }

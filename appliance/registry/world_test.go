@@ -108,14 +108,17 @@ func (w *world) openBlobs(cfg blobstore.Config) {
 	})
 }
 
-func (w *world) serve(make func(context.Context, registry.Config) (http.Handler, error), change ...func(*registry.Config)) {
+// A maker is registry.Handler or registry.Oracle.
+type maker func(context.Context, registry.Config) (http.Handler, error)
+
+func (w *world) serve(handler maker, change ...func(*registry.Config)) {
 	w.t.Helper()
 	cfg := registry.Config{Meta: w.meta, Blobs: w.blobs, Secret: "a secret"}
 	for _, c := range change {
 		c(&cfg)
 	}
 	var err error
-	w.h, err = make(context.WithoutCancel(w.t.Context()), cfg)
+	w.h, err = handler(context.WithoutCancel(w.t.Context()), cfg)
 	w.must(err)
 }
 
