@@ -17,9 +17,13 @@ import (
 // manifest arrives; with less of the lease left it is renewed.
 const touchBefore = 12 * time.Hour
 
-// copyBytes is up to where a blob is read into memory and sent in one write, and
-// how much is copied at once where the kernel cannot do it (TLS).
-const copyBytes = 64 << 10
+const (
+	// smallBytes is up to where a blob is read into memory and sent in one write, so
+	// that an error of the disk is still an answer. Sendfile saves nothing there.
+	smallBytes = 64 << 10
+	// copyBytes is copied at once where the kernel cannot do it.
+	copyBytes = 256 << 10
+)
 
 // headBlob answers a pusher's question: must I send it? Bytes that are missing or
 // in quarantine are therefore 404 here, so that a push heals them, though the
@@ -77,7 +81,7 @@ func (r repository) serve(w http.ResponseWriter, req *http.Request, t target) er
 		return err
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	if b.Size <= copyBytes && !conditional(req) {
+	if b.Size <= smallBytes && !conditional(req) {
 		return sendSmall(w, f, b)
 	}
 	// A file of another length is not what its name says.
@@ -108,12 +112,12 @@ func conditional(r *http.Request) bool {
 // buffers carry blobs from the disk to the connection.
 //
 //nolint:gochecknoglobals // a pool has no state that anybody could see
-var buffers = sync.Pool{New: func() any { return new([copyBytes + 1]byte) }}
+var buffers = sync.Pool{New: func() any { return new([copyBytes]byte) }}
 
 // sendSmall reads before it answers: one read, one write, and an error of the disk
 // is still an answer.
 func sendSmall(w http.ResponseWriter, f *os.File, b meta.Blob) error {
-	buf := buffers.Get().(*[copyBytes + 1]byte)
+	buf := buffers.Get().(*[copyBytes]byte)
 	defer buffers.Put(buf)
 	n, err := io.ReadFull(f, buf[:b.Size+1]) // one more, to see a file that is too long
 	if int64(n) != b.Size || err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -124,16 +128,17 @@ func sendSmall(w http.ResponseWriter, f *os.File, b meta.Blob) error {
 	return nil
 }
 
-// sendLarge lets the kernel copy where it can, with sendfile, which costs the server
-// a fifth of the CPU; over TLS it copies in large pieces.
+// sendLarge lets the kernel copy where it can, with sendfile; over TLS, or where
+// somebody wrapped w, it copies in large pieces. Server CPU for 256 MiB over loopback
+// HTTP: 20 ms with sendfile, 65 ms in pieces of 256 KiB, 102 ms in those of io.Copy.
 func sendLarge(w http.ResponseWriter, r *http.Request, f *os.File) error {
-	if r.TLS == nil {
-		_, err := io.Copy(w, f)
+	if kernel, ok := w.(io.ReaderFrom); ok && r.TLS == nil {
+		_, err := kernel.ReadFrom(f)
 		return err
 	}
-	buf := buffers.Get().(*[copyBytes + 1]byte)
+	buf := buffers.Get().(*[copyBytes]byte)
 	defer buffers.Put(buf)
-	_, err := io.CopyBuffer(onlyWriter{w}, onlyReader{f}, buf[:copyBytes])
+	_, err := io.CopyBuffer(onlyWriter{w}, onlyReader{f}, buf[:])
 	return err
 }
 

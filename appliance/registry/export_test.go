@@ -24,7 +24,7 @@ const (
 
 	ProgressWindow = progressWindow
 	PageBytesMax   = pageBytesMax
-	CopyBytes      = copyBytes
+	SmallBytes     = smallBytes
 )
 
 // Target is target with its fields in sight.

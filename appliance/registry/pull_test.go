@@ -20,7 +20,7 @@ import (
 
 func TestRanges(t *testing.T) {
 	w := newWorld(t)
-	for name, size := range map[string]int{"small": 2048, "large": registry.CopyBytes + 2048} {
+	for name, size := range map[string]int{"small": 2048, "large": registry.SmallBytes + 2048} {
 		content := make([]byte, size)
 		for i := range content {
 			content[i] = byte(i * 7 / 3)
@@ -76,7 +76,7 @@ func TestBlobsOfEverySizeArriveWhole(t *testing.T) {
 	} {
 		srv := start(w.h)
 		defer srv.Close()
-		const edge = registry.CopyBytes
+		const edge = registry.SmallBytes
 		for _, size := range []int{0, 1, 511, 512, 4096, edge - 1, edge, edge + 1, 3 << 20} {
 			content := bytes.Repeat([]byte{'a', 'b', 'c'}, size/3+1)[:size]
 			d := w.pushBlob("a", content).Digest
@@ -101,7 +101,7 @@ func TestMissingBytesAreAnHonestError(t *testing.T) {
 		"shorter": func(file string) error { return os.Truncate(file, 3) },
 		"longer":  func(file string) error { return os.Truncate(file, 1<<20) },
 	} {
-		for _, size := range []int{10, registry.CopyBytes + 10} {
+		for _, size := range []int{10, registry.SmallBytes + 10} {
 			t.Run(fmt.Sprint(name, " ", size), func(t *testing.T) {
 				w := newWorld(t)
 				content := bytes.Repeat([]byte("x"), size)

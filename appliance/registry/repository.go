@@ -73,7 +73,8 @@ func (r repository) push(ctx context.Context, p push) (Manifest, error) {
 // that is unlinked in between makes the push fail, never the reference dangle.
 func (r repository) sort(m Manifest, c *meta.PutManifest) error {
 	for _, d := range m.Foreign {
-		linked, err := held(r.meta.Blob(r.name, d))
+		_, err := r.meta.Blob(r.name, d)
+		linked, err := known(err)
 		if err != nil {
 			return err
 		}
@@ -82,7 +83,8 @@ func (r repository) sort(m Manifest, c *meta.PutManifest) error {
 		}
 	}
 	for _, e := range m.Either {
-		linked, err := held(r.meta.Blob(r.name, e.Digest))
+		_, err := r.meta.Blob(r.name, e.Digest)
+		linked, err := known(err)
 		if err != nil {
 			return err
 		}
@@ -91,11 +93,11 @@ func (r repository) sort(m Manifest, c *meta.PutManifest) error {
 			continue
 		}
 		_, _, err = r.meta.StatManifest(r.name, e.Digest)
-		known, err := held(meta.Blob{}, err)
+		here, err := known(err)
 		if err != nil {
 			return err
 		}
-		if known || e.Sparse {
+		if here || e.Sparse {
 			c.Manifests = append(c.Manifests, e.Digest)
 		} else {
 			c.Blobs = append(c.Blobs, e.Digest) // which reports it missing
@@ -104,8 +106,8 @@ func (r repository) sort(m Manifest, c *meta.PutManifest) error {
 	return nil
 }
 
-// held turns "not found" into false.
-func held(_ meta.Blob, err error) (bool, error) {
+// known turns "not found" into false.
+func known(err error) (bool, error) {
 	if errors.Is(err, meta.ErrNotFound) || errors.Is(err, meta.ErrRepositoryUnknown) {
 		return false, nil
 	}
@@ -165,8 +167,8 @@ func (r repository) mount(ctx context.Context, from meta.RepoName, d digest.Dige
 		return false, fmt.Errorf("mount blob %s: %w", d, err)
 	}
 	defer pin.Release()
-	b, err := r.meta.MountBlob(ctx, r.name, from, d, r.actor)
-	mounted, err := held(b, err)
+	_, err = r.meta.MountBlob(ctx, r.name, from, d, r.actor)
+	mounted, err := known(err)
 	if err != nil {
 		return false, fmt.Errorf("mount blob %s from %s: %w", d, from, err)
 	}

@@ -115,7 +115,7 @@ type manifestService struct{ service }
 
 func (s manifestService) Exists(_ context.Context, d digest.Digest) (bool, error) {
 	_, _, err := s.meta.StatManifest(s.name, d)
-	return held(meta.Blob{}, err)
+	return known(err)
 }
 
 func (s manifestService) Get(_ context.Context, d digest.Digest, _ ...distribution.ManifestServiceOption) (
