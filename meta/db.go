@@ -17,18 +17,19 @@ import (
 )
 
 var (
-	// ErrFull: the disk has no room for the change. Nothing was changed, reads go on, and the same
-	// call may succeed when there is space again.
+	// ErrFull says that the disk has no room for the change. Nothing was changed, reads go on, and
+	// the same call may succeed when there is space again.
 	ErrFull = errors.New("meta: disk full")
-	// ErrDamaged: what stands on the disk is not what was written there. The message says what was
-	// found and what to run. Nothing is repaired, and nothing is started empty, by itself.
+	// ErrDamaged says that what stands on the disk is not what was written there, what was found and
+	// what to run. Nothing is repaired, and nothing is started empty, by itself.
 	ErrDamaged = errors.New("meta: database damaged")
-	// ErrInUse: another process has this data directory open.
+	// ErrInUse says that another process has this data directory open.
 	ErrInUse = errors.New("meta: database in use by another process")
-	// ErrClosed: the database is closed.
+	// ErrClosed says that the database is closed.
 	ErrClosed = errors.New("meta: database closed")
-	// ErrStale: the disk refused to say whether a checkpoint arrived. Reads go on; to write again the
-	// database must be opened anew, which returns to the last checkpoint and lets the log replay.
+	// ErrStale says that the disk left it open whether a checkpoint arrived. Reads go on; to write
+	// again the database must be opened anew, which returns to the last checkpoint that did, and lets
+	// the log apply the rest again.
 	ErrStale = errors.New("meta: durability unknown, restart to replay the log")
 )
 

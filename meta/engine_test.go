@@ -85,7 +85,7 @@ func configKV(t testing.TB, dir string) meta.DBConfig {
 // the disk themselves.
 func ramDir(t testing.TB) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "meta-test-")
+	dir, err := os.MkdirTemp("/dev/shm", "meta-test-") //nolint:usetesting // TempDir is not in memory
 	if err != nil {
 		return t.TempDir()
 	}

@@ -43,7 +43,7 @@ func (db *DB) Install(path string) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(file))
 	}
-	if err := db.replace(old, h, c, m); err != nil {
+	if err := db.replace(h, c, m); err != nil {
 		return err
 	}
 	db.seam.at("install.opened")
@@ -55,10 +55,10 @@ func (db *DB) Install(path string) error {
 	return nil
 }
 
-// replace makes h, which is opened at c and stands at m, current instead of old: on the disk by the
-// rename of CURRENT, then in memory. After an error before the rename h is gone and old is current;
-// after one of the rename nothing more is written, and the next start follows what CURRENT says.
-func (db *DB) replace(old, h *handle, c current, m mark) error {
+// replace makes h, which is opened at c and stands at m, current: on the disk by the rename of
+// CURRENT, then in memory. After an error before the rename h is gone and nothing has changed; after
+// one of the rename nothing more is written, and the next start follows what CURRENT says.
+func (db *DB) replace(h *handle, c current, m mark) error {
 	db.writing.Lock()
 	defer db.writing.Unlock()
 	if db.stale != nil {

@@ -211,7 +211,8 @@ func TestLeftoversAreRemovedAndStrangersKept(t *testing.T) {
 		write(t, filepath.Join(dir, name), []byte("x"))
 	}
 	openKV(t, dir, kvSeam())
-	if got, want := tree(t, dir), []string{"CURRENT", "CURRENT.tmp", "LOCK", "db-00000001.db", "notes.txt"}; !slices.Equal(got, want) {
+	want := []string{"CURRENT", "CURRENT.tmp", "LOCK", "db-00000001.db", "notes.txt"}
+	if got := tree(t, dir); !slices.Equal(got, want) {
 		t.Errorf("files %q, want %q", got, want)
 	}
 }
