@@ -7,7 +7,7 @@
 //	              │  manifests, blobs, uploads,          ▲
 //	              │  referrers, tags, catalog, ping      │ as distribution.Repository
 //	              └─▶ distribution's App ────────────────┘
-//	                 blob DELETE, and whatever the front does not take (404, 405)
+//	                 DELETE of blobs, and paths the front does not know
 //
 // The front parses the path once into a valid target, asks the [Authorizer], and
 // calls one method of repository. Distribution's App stands behind it over the same

@@ -78,6 +78,9 @@ var differences = map[string]struct{ app, why string }{
 		"400 PAGINATION_NUMBER_INVALID",
 		"cut, as App does for tags; Link tells where to go on",
 	},
+	"blob, bad method":     {"405", "App's answer has no body, and leaves HEAD and OPTIONS out of Allow where it could"},
+	"manifest: bad method": {"405", "as before"},
+	"tags: bad method":     {"405", "as before"},
 	"name: upper case": {
 		"404",
 		"App's router takes it for no route; NAME_INVALID says what is wrong",

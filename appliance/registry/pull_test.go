@@ -182,12 +182,17 @@ func TestUnknownRoutesAndMethods(t *testing.T) {
 	w.do("GET", "/v2/a/b/c", nil).want(404)
 	w.do("GET", "/v1/search", nil).want(404)
 	for path, allow := range map[string]string{
-		"/v2/a/manifests/v1":            "DELETE, GET, HEAD, PUT",
-		"/v2/a/blobs/" + someDigest:     "DELETE, GET, HEAD",
-		"/v2/a/tags/list":               "GET",
-		"/v2/_catalog":                  "GET",
-		"/v2/a/referrers/" + someDigest: "GET, HEAD",
+		"/v2/":                          "GET, HEAD, OPTIONS",
+		"/v2/a/manifests/v1":            "DELETE, GET, HEAD, OPTIONS, PUT",
+		"/v2/a/blobs/" + someDigest:     "DELETE, GET, HEAD, OPTIONS",
+		"/v2/a/blobs/uploads/":          "OPTIONS, POST",
+		"/v2/a/tags/list":               "GET, HEAD, OPTIONS",
+		"/v2/_catalog":                  "GET, HEAD, OPTIONS",
+		"/v2/a/referrers/" + someDigest: "GET, HEAD, OPTIONS",
 	} {
-		w.do("PATCH", path, []byte("x")).want(405).wantHead("Allow", allow)
+		w.do("PATCH", path, []byte("x")).want(405, "UNSUPPORTED").wantHead("Allow", allow)
+		w.do("OPTIONS", path, nil).want(200).wantHead("Allow", allow)
 	}
+	w.do("POST", "/v2/a/blobs/uploads/x", nil).want(405, "UNSUPPORTED").
+		wantHead("Allow", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT")
 }

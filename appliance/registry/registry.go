@@ -188,29 +188,47 @@ func (h *front) serve(w http.ResponseWriter, r *http.Request, t target) error {
 	return h.serveRest(w, r, t)
 }
 
-// serveRest leaves to distribution what the front does not take: DELETE of a
-// blob, which it does well, and methods that a route does not have, for which it
-// answers 405 and what is allowed.
+// serveRest leaves DELETE of a blob to distribution, which does it well, and says 405
+// to methods that a route does not have.
 func (h *front) serveRest(w http.ResponseWriter, r *http.Request, t target) error {
-	if t.kind == kindReferrers { // distribution has no such route and would say 404
-		w.Header()["Allow"] = []string{"GET, HEAD"}
-		return &fault{status: http.StatusMethodNotAllowed, code: codeUnsupported, message: "referrers are read, not written"}
+	if t.kind == kindBlob && r.Method == http.MethodDelete {
+		actor, err := h.allowDelete(w, r, t.repo)
+		if err != nil {
+			return err
+		}
+		delete(w.Header(), headVersion) // App adds its own
+		h.app.ServeHTTP(w, r.WithContext(withGrant(r.Context(), grant{actor: actor, write: true})))
+		return nil
 	}
-	g := grant{}
-	var err error
-	switch {
-	case t.kind == kindBlob && r.Method == http.MethodDelete:
-		g.write = true
-		g.actor, err = h.allowDelete(w, r, t.repo)
-	case t.repo != "":
-		g.actor, err = h.allow(w, r, Access{t.repo, Pull})
+	if t.repo != "" {
+		if _, err := h.allow(w, r, Access{t.repo, Pull}); err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
+	w.Header()["Allow"] = []string{methods(t.kind)}
+	if r.Method == http.MethodOptions {
+		w.Header()["Content-Length"] = valueZero
+		return nil
 	}
-	delete(w.Header(), headVersion) // App adds its own
-	h.app.ServeHTTP(w, r.WithContext(withGrant(r.Context(), g)))
-	return nil
+	return &fault{
+		status: http.StatusMethodNotAllowed, code: codeUnsupported, message: "this path does not have the method; Allow says which",
+	}
+}
+
+// methods are what a route has.
+func methods(k kind) string {
+	switch k {
+	case kindManifest:
+		return "DELETE, GET, HEAD, OPTIONS, PUT"
+	case kindBlob:
+		return "DELETE, GET, HEAD, OPTIONS"
+	case kindUpload:
+		return "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"
+	case kindUploads:
+		return "OPTIONS, POST"
+	case kindUnknown, kindBase, kindCatalog, kindTags, kindReferrers:
+	}
+	return "GET, HEAD, OPTIONS"
 }
 
 // getBase is how clients ask whether this is a registry, and who they are.
