@@ -38,11 +38,7 @@ func (b *Bench) largeRounds(ctx context.Context, o clientOptions, push, pull, pa
 			return fmt.Errorf("round %d: %w", round+1, err)
 		}
 	}
-	for _, row := range []string{push, patch, pull} {
-		if b.results[row] != nil {
-			b.say(row)
-		}
-	}
+	b.tell(push, patch, pull)
 	return nil
 }
 

@@ -103,7 +103,7 @@ func parse(args []string, stderr io.Writer) (Options, error) {
 	o.Sizes = Sizes{Tags: 10_000, Repositories: 5_000, Large: 1 << 30, Manifests: 500_000}
 	if o.Quick {
 		o.Rounds, o.Slice = 2, 200*time.Millisecond
-		o.Sizes = Sizes{Tags: 1_000, Repositories: 500, Large: 128 << 20, Manifests: 5_000}
+		o.Sizes = Sizes{Tags: 500, Repositories: 300, Large: 64 << 20, Manifests: 2_000}
 	}
 	return o, nil
 }

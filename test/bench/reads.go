@@ -84,18 +84,34 @@ func (b *Bench) tags(ctx context.Context) error {
 	})
 }
 
-// catalog measures a registry with many repositories of one image each. The images are
-// indexes of nothing: what a repository holds does not matter to a list of names.
+// catalog measures a registry with many repositories, all in one namespace and then in
+// a hundred: where directories are walked, that is not the same.
 func (b *Bench) catalog(ctx context.Context) error {
 	n := b.opts.Sizes.Repositories
-	name := func(i int) string { return fmt.Sprintf("team%02d/project%06d", i*100/n, i) }
+	if err := b.catalogOf(ctx, "catalog-page", func(i int) string {
+		return fmt.Sprintf("team/project%06d", i)
+	}); err != nil {
+		return err
+	}
+	return b.catalogOf(ctx, "catalog-page-spread", func(i int) string {
+		return fmt.Sprintf("team%02d/project%06d", i*100/n, i)
+	})
+}
+
+// catalogOf measures repositories called name(0), name(1), … in this order, of one image
+// each. The images are indexes of nothing: what is in a repository does not matter here.
+func (b *Bench) catalogOf(ctx context.Context, row string, name func(int) string) error {
+	n := b.opts.Sizes.Repositories
+	if !b.wants(row) {
+		return nil
+	}
 	return b.withPair(ctx, clientOptions{}, func(p *Pair) error {
 		if err := b.seed(ctx, p, n, func(ctx context.Context, s *Server, i int) error {
 			return s.client.putManifest(ctx, name(i), "latest", indexType, emptyIndex(i))
 		}); err != nil {
 			return err
 		}
-		return b.compare(ctx, p, Work{row: "catalog-page", op: func(ctx context.Context, s *Server, i int) error {
+		return b.compare(ctx, p, Work{row: row, op: func(ctx context.Context, s *Server, i int) error {
 			return page(ctx, s, "/v2/_catalog", name(scatter(i, n-pageSize)))
 		}})
 	})

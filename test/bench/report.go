@@ -58,10 +58,12 @@ func newReport(o Options, dir string) *Report {
 		Rounds: o.Rounds, Slice: o.Slice, Sizes: o.Sizes,
 		Quick: o.Quick, Htpasswd: o.Htpasswd, HTTP2: o.HTTP2, rows: rows(o.Sizes),
 	}
-	if o.Null { // there is nothing to aim at
+	if o.Null {
 		r.Names[1], r.Versions[1] = "distribution again", r.Versions[0]
-		for i := range r.rows {
-			r.rows[i].Ratio, r.rows[i].Most = 0, 0
+	}
+	for i := range r.rows {
+		if row := &r.rows[i]; o.Null || o.Quick && row.Sized { // there is nothing to aim at
+			row.Ratio, row.Most = 0, 0
 		}
 	}
 	return r

@@ -17,32 +17,32 @@ func (b *Bench) starts(ctx context.Context) error {
 	for round := range b.opts.Rounds {
 		for side, kind := range b.sides() {
 			dir := b.place(filepath.Join(b.dir, fmt.Sprint("start", round)), side)
-			if err := b.startTwice(ctx, side, kind, dir); err != nil {
+			idle := ""
+			if round <= b.opts.Rounds/3 { // memory at rest hardly varies
+				idle = "idle"
+			}
+			if err := b.startTwice(ctx, side, kind, dir, idle); err != nil {
 				return err
 			}
 		}
 	}
-	for _, row := range []string{"start-first", "start-empty", "idle"} {
-		if b.results[row] != nil {
-			b.say(row)
-		}
-	}
+	b.tell("start-first", "start-empty", "idle", "idle-cpu")
 	return nil
 }
 
 // idleRest is how long a server is left alone before its memory at rest is read.
-const idleRest = 4 * time.Second
+const idleRest = 3 * time.Second
 
-func (b *Bench) startTwice(ctx context.Context, side int, kind Kind, dir string) error {
+func (b *Bench) startTwice(ctx context.Context, side int, kind Kind, dir, idle string) error {
 	if err := b.timeStart(ctx, "start-first", side, kind, dir, ""); err != nil {
 		return err
 	}
-	return b.timeStart(ctx, "start-empty", side, kind, dir, "idle")
+	return b.timeStart(ctx, "start-empty", side, kind, dir, idle)
 }
 
 // timeStart starts a server, notes how long that took as row, and stops it. With an
-// idle row it first waits until the server has come to rest and notes its memory. A
-// row "" is none.
+// idle row it first waits until the server has come to rest and notes its memory and
+// the CPU it goes on using. A row "" is none.
 func (b *Bench) timeStart(ctx context.Context, row string, side int, kind Kind, dir, idle string) error {
 	s, err := start(ctx, kind, dir, clientOptions{})
 	if err != nil {
@@ -56,17 +56,50 @@ func (b *Bench) timeStart(ctx context.Context, row string, side int, kind Kind, 
 	if row != "" && b.wants(row) {
 		b.add(row, side, Sample{Value: s.took.Seconds(), CPU: cpu})
 	}
-	if idle != "" && b.wants(idle) {
-		if err := rest(ctx, idleRest); err != nil {
+	if idle != "" && b.wants(idle, idle+"-cpu") {
+		if err := b.watchIdle(ctx, idle, side, s); err != nil {
 			return err
 		}
-		memory, err := resident(s.pid)
-		if err != nil {
-			return err
-		}
-		b.add(idle, side, Sample{Value: float64(memory)})
 	}
 	return s.stop()
+}
+
+// watchIdle leaves s alone and notes what memory it rests in and what CPU it uses.
+func (b *Bench) watchIdle(ctx context.Context, row string, side int, s *Server) error {
+	if err := rest(ctx, idleRest); err != nil { // what a start leaves to be done
+		return err
+	}
+	memory, err := resident(s.pid)
+	if err != nil {
+		return err
+	}
+	before, err := cpuTime(s.pid)
+	if err != nil {
+		return err
+	}
+	if err := rest(ctx, idleRest); err != nil {
+		return err
+	}
+	after, err := cpuTime(s.pid)
+	if err != nil {
+		return err
+	}
+	if b.wants(row) {
+		b.add(row, side, Sample{Value: float64(memory)})
+	}
+	if b.wants(row + "-cpu") {
+		b.add(row+"-cpu", side, Sample{Value: (after - before).Seconds() / idleRest.Seconds()})
+	}
+	return nil
+}
+
+// tell says all of the rows that were measured.
+func (b *Bench) tell(rows ...string) {
+	for _, row := range rows {
+		if b.results[row] != nil {
+			b.say(row)
+		}
+	}
 }
 
 // startsMany measures Skerry's start with many manifests. Distribution's is not
@@ -96,16 +129,12 @@ func (b *Bench) startsMany(ctx context.Context) error {
 			return err
 		}
 	}
-	if b.wants("idle-many") {
+	if b.wants("idle-many", "idle-many-cpu") {
 		if err := b.timeStart(ctx, "", ours, kind, dir, "idle-many"); err != nil {
 			return err
 		}
 	}
-	for _, row := range []string{"start-many", "start-many-killed", "start-many-cold", "idle-many"} {
-		if b.results[row] != nil {
-			b.say(row)
-		}
-	}
+	b.tell("start-many", "start-many-killed", "start-many-cold", "idle-many", "idle-many-cpu")
 	return nil
 }
 

@@ -73,7 +73,7 @@ func (r *Report) head() []string {
 			r.Began.Format(time.DateTime), r.Took.Round(time.Second), r.Rounds, r.Slice),
 	}
 	if r.Quick {
-		lines = append(lines, "quick: less content and few rounds, so rows that grow with content and verdicts say little")
+		lines = append(lines, "quick: few and short rounds on less content; aims that are about content are not judged")
 	}
 	return lines
 }
@@ -219,7 +219,7 @@ func size(bytes float64) string {
 	switch n := int64(bytes); {
 	case n == 0:
 		return ""
-	case n < 1e5:
+	case n < 1e6:
 		return fmt.Sprintf("%.1f kB", bytes/1e3)
 	case n >= 1<<30 && n%(1<<30) == 0:
 		return fmt.Sprintf("%d GiB", n>>30)
