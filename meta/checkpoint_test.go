@@ -301,6 +301,16 @@ func TestUnknownDurabilityStopsWritingNotReading(t *testing.T) {
 	if hashKV(t, db) != want {
 		t.Error("reads changed")
 	}
+	// A backup is possible too. It cannot carry a freelist, and installs all the same.
+	shipment, _ := shipped(t, db, ramDir(t))
+	to := openKV(t, ramDir(t), kvSeam())
+	if err := to.Install(shipment); err != nil {
+		t.Fatal(err)
+	}
+	if hashKV(t, to) != want {
+		t.Error("the backup is something else")
+	}
+	applyKV(t, to, 10)
 	if err := db.Close(); !errors.Is(err, meta.ErrStale) {
 		t.Errorf("close: %v, want ErrStale", err)
 	}
