@@ -95,31 +95,39 @@ func (b *Bench) place(dir string, i int) string {
 }
 
 // compare lets both servers do each of works in turns: all rounds of one row, then the
-// next. Before the rounds each server has a turn that is not counted.
+// next.
 func (b *Bench) compare(ctx context.Context, p *Pair, works ...Work) error {
 	for _, w := range works {
 		if !b.wants(w.row) {
 			continue
 		}
-		for round := range b.opts.Rounds + 1 {
-			if round == 0 && w.once {
-				continue // once is dear, and the caller has warmed what must be warm
+		warm := w
+		warm.writes = false // nobody is charged for it
+		if _, err := b.round(ctx, p, warm); err != nil {
+			return err
+		}
+		for range b.opts.Rounds {
+			samples, err := b.round(ctx, p, w)
+			if err != nil {
+				return err
 			}
-			for side, s := range p.servers {
-				this := w
-				this.writes = w.writes && round > 0 // nobody is charged in the first
-				sample, err := b.turn(ctx, p, s, this)
-				if err != nil {
-					return fmt.Errorf("%s on %s: %w", w.row, b.report.Names[side], err)
-				}
-				if round > 0 {
-					b.add(w.row, side, sample)
-				}
+			for side, sample := range samples {
+				b.add(w.row, side, sample)
 			}
 		}
 		b.say(w.row)
 	}
 	return nil
+}
+
+// round gives each server one turn of w.
+func (b *Bench) round(ctx context.Context, p *Pair, w Work) (samples [2]Sample, err error) {
+	for side, s := range p.servers {
+		if samples[side], err = b.turn(ctx, p, s, w); err != nil {
+			return samples, fmt.Errorf("%s on %s: %w", w.row, b.report.Names[side], err)
+		}
+	}
+	return samples, nil
 }
 
 // turn lets server s do w for a slice of time.
