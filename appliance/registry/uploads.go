@@ -1,12 +1,14 @@
 package registry
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -173,8 +175,27 @@ func (h *front) resume(w http.ResponseWriter, r *http.Request, t target) (reposi
 	if err != nil {
 		return repository{}, nil, err
 	}
-	u, err := h.blobs.Resume(string(t.repo), t.upload)
+	u, err := h.hold(r.Context(), t)
 	return h.repository(t.repo, actor), u, err
+}
+
+// busyWait is how long a request waits for another to let go of the upload: a client
+// whose connection broke is back before the server has noticed.
+const busyWait = time.Second
+
+// hold takes hold of an upload.
+func (h *front) hold(ctx context.Context, t target) (*blobstore.Upload, error) {
+	for pause := time.Millisecond; ; pause *= 2 {
+		u, err := h.blobs.Resume(string(t.repo), t.upload)
+		if !errors.Is(err, blobstore.ErrBusy) || pause > busyWait/2 {
+			return u, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause):
+		}
+	}
 }
 
 // patchUpload appends a chunk, or a stream, to an upload.
@@ -331,7 +352,7 @@ func (h *front) deleteUpload(w http.ResponseWriter, r *http.Request, t target) e
 	if err := h.changeable(); err != nil {
 		return err
 	}
-	u, err := h.blobs.Resume(string(t.repo), t.upload)
+	u, err := h.hold(r.Context(), t)
 	if err != nil {
 		return err
 	}

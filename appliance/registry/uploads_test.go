@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -233,12 +235,26 @@ func TestTwoRequestsDoNotWriteToOneUpload(t *testing.T) {
 	id := l[strings.LastIndexByte(l, '/')+1:]
 	u, err := w.blobs.Resume("a/b", id) // as a request in progress does
 	w.must(err)
-	for _, method := range []string{"PATCH", "PUT", "DELETE"} {
-		w.do(method, with(l, "digest", someDigest), []byte("x")).want(409, "BLOB_UPLOAD_INVALID")
-	}
+	synctest.Test(t, func(*testing.T) { // they wait a second
+		for _, method := range []string{"PATCH", "PUT", "DELETE"} {
+			w.do(method, with(l, "digest", someDigest), []byte("x")).want(409, "BLOB_UPLOAD_INVALID")
+		}
+	})
 	w.do("GET", l, nil).want(204) // who only looks is not in the way
 	w.must(u.Close())
 	w.do("PATCH", l, []byte("x")).want(202)
+}
+
+// The request of a broken connection holds the upload until the server notices.
+func TestAClientThatReconnectsIsNotRefused(t *testing.T) {
+	w := newWorld(t)
+	l := w.do("POST", uploads, nil).want(202).location()
+	u, err := w.blobs.Resume("a/b", l[strings.LastIndexByte(l, '/')+1:])
+	w.must(err)
+	synctest.Test(t, func(*testing.T) {
+		time.AfterFunc(100*time.Millisecond, func() { w.must(u.Close()) })
+		w.do("PATCH", l, []byte("x")).want(202)
+	})
 }
 
 func TestMounts(t *testing.T) {
