@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ type member struct {
 }
 
 // newMember starts a node that has no cluster yet, or founds one.
-func newMember(tb testing.TB, id string, join bool) *member {
+func newMember(tb testing.TB, id string, join bool, change ...func(*raft.Config)) *member {
 	tb.Helper()
 	h := cutting(tb)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -32,6 +33,9 @@ func newMember(tb testing.TB, id string, join bool) *member {
 	h.cfg.Election = 200 * time.Millisecond
 	h.cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", address)
+	}
+	for _, f := range change {
+		f(&h.cfg)
 	}
 	m := &member{home: h}
 	m.node, m.ledger = h.start(tb)
@@ -156,19 +160,22 @@ func TestLateJoinerReceivesASnapshot(t *testing.T) {
 	if err := first.node.WaitLeader(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 200 {
-		propose(t, first.node, fmt.Sprint("c", i))
+	for i := range 100 {
+		propose(t, first.node, string(sized(i, 1<<10)))
 	}
-	eventually(t, "log is cut", func() bool { return first.node.Status().FirstIndex > 2 })
+	eventually(t, "log is cut", func() bool { return first.node.Status().FirstIndex > 50 })
 
 	late := newMember(t, "n2.d2", true)
 	if err := first.node.AddVoter(late.cfg.NodeID, late.cfg.Address); err != nil {
 		t.Fatal(err)
 	}
 	propose(t, first.node, "after")
-	eventually(t, "joiner has everything", func() bool { return late.ledger.has("after") && late.ledger.has("c0") })
-	if s := late.node.Status(); s.FirstIndex <= 2 {
-		t.Errorf("joiner got the log from %d on, so no snapshot", s.FirstIndex)
+	eventually(t, "joiner has the last", func() bool { return late.ledger.has("after") })
+	if !late.ledger.has(string(sized(0, 1<<10))) {
+		t.Error("joiner misses the first")
+	}
+	if late.ledger.installed() != 1 {
+		t.Errorf("joiner received %d snapshots, want 1", late.ledger.installed())
 	}
 	if left, err := filepath.Glob(filepath.Join(late.cfg.Dir, "received", "*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
@@ -178,6 +185,94 @@ func TestLateJoinerReceivesASnapshot(t *testing.T) {
 	late.restart(t)
 	proposeTo(t, []*member{first, late}, "again")
 	eventually(t, "joiner has the last", func() bool { return late.ledger.has("again") })
+}
+
+// late holds back what comes in on its connections while it is shut.
+type late struct {
+	mu   sync.Mutex
+	open chan struct{}
+}
+
+func newLate() *late {
+	l := &late{open: make(chan struct{})}
+	close(l.open)
+	return l
+}
+
+func (l *late) shut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open = make(chan struct{})
+}
+
+func (l *late) release() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.open)
+}
+
+type lateConn struct {
+	net.Conn
+	late *late
+}
+
+func (c lateConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.late.mu.Lock()
+	open := c.late.open
+	c.late.mu.Unlock()
+	<-open
+	return n, err
+}
+
+// TestAnswersFromBeforeAPauseConfirmNothing lets a leader receive the answers to
+// its heartbeats only after those who gave them are gone, as if its process had
+// slept meanwhile.
+func TestAnswersFromBeforeAPauseConfirmNothing(t *testing.T) {
+	slow := newLate()
+	first := newMember(t, "n1.d1", false, func(c *raft.Config) {
+		dial := c.Dial
+		c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			conn, err := dial(ctx, address)
+			return lateConn{conn, slow}, err
+		}
+		c.Election = 5 * time.Second // it believes that it leads, long enough
+	})
+	if err := first.node.WaitLeader(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	var others []*member
+	for _, id := range []string{"n2.d2", "n3.d3"} {
+		m := newMember(t, id, true)
+		others = append(others, m)
+		if err := first.node.AddVoter(id, m.cfg.Address); err != nil {
+			t.Fatal(err)
+		}
+	}
+	propose(t, first.node, "a")
+	if err := first.node.ReadIndex(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	slow.shut()
+	asked := make(chan error, 1)
+	go func() { asked <- first.node.ReadIndex(soon(t)) }() // sends heartbeats
+	for _, m := range others {
+		eventually(t, "the others hear the heartbeat", func() bool { return m.node.Status().Leader == "n1.d1" })
+		closeNode(t, m.node)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	read := make(chan error, 1)
+	go func() { read <- first.node.ReadIndex(ctx) }()
+	select {
+	case err := <-read:
+		t.Fatalf("read: %v", err)
+	case <-time.After(200 * time.Millisecond): // it has asked by now
+	}
+	slow.release()
+	if err := <-read; err == nil {
+		t.Error("a read was confirmed by nodes that were gone before it began")
+	}
 }
 
 // TestLogOfADeposedLeaderIsReplaced makes a leader keep entries that nobody

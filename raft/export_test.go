@@ -10,14 +10,14 @@ import (
 	"github.com/hashicorp/raft-wal/types"
 )
 
-// AtIndex is a position moved to another index.
-func AtIndex(tb testing.TB, encoded []byte, index uint64) []byte {
+// MovedTo is a position moved to another index and term.
+func MovedTo(tb testing.TB, encoded []byte, index, term uint64) []byte {
 	tb.Helper()
 	p, err := decodePosition(encoded)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p.index = index
+	p.index, p.term = index, term
 	return p.encode()
 }
 
@@ -49,6 +49,10 @@ func ReadTerm(dir string) (uint64, error) {
 func (n *Node) AddVoter(id, address string) error {
 	return n.raft.AddVoter(hraft.ServerID(id), hraft.ServerAddress(address), 0, 0).Error()
 }
+
+// Barrier waits until everything before it went through the state machine, or
+// was refused by it.
+func (n *Node) Barrier() error { return n.raft.Barrier(0).Error() }
 
 // frozen is a list of segments that cannot be changed any more.
 type frozen struct{ *metadb.BoltMetaDB }
@@ -92,4 +96,38 @@ func SealTail(tb testing.TB, dir string, segmentSize int) (noops int) {
 		tb.Fatal(err)
 	}
 	return noops - 100
+}
+
+// FailAppend has a log of three entries, to which an append of a fourth fails
+// after it reached the disk. It returns the last index after the log recovered.
+func FailAppend(tb testing.TB, dir string) (last uint64) {
+	tb.Helper()
+	cfg := Config{NodeID: "n", Dir: dir, Log: slog.New(slog.DiscardHandler), SegmentSize: 1 << 16}.withDefaults()
+	s, err := openLog(cfg, func(error) {})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() {
+		if err := s.close(); err != nil {
+			tb.Error(err)
+		}
+	}()
+	noop := func(i uint64) *hraft.Log { return &hraft.Log{Index: i, Term: 1, Type: hraft.LogNoop} }
+	if err := s.StoreLogs([]*hraft.Log{noop(1), noop(2), noop(3)}); err != nil {
+		tb.Fatal(err)
+	}
+	if err := s.wal.StoreLog(noop(4)); err != nil { // beside the store
+		tb.Fatal(err)
+	}
+	s.broken = true
+	if err := s.recover(); err != nil {
+		tb.Fatal(err)
+	}
+	if last, err = s.LastIndex(); err != nil {
+		tb.Fatal(err)
+	}
+	if err := s.StoreLog(noop(last + 1)); err != nil {
+		tb.Errorf("append after recovery: %v", err)
+	}
+	return last
 }

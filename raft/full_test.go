@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -74,6 +75,7 @@ func untilFull(tb testing.TB, n *raft.Node, bytes int) (acknowledged [][]byte) {
 
 func TestFullLogRefusesFastAndRecoversByItself(t *testing.T) {
 	h := newHome(t)
+	h.cfg.Election = time.Hour // it is not an election that helps
 	smallDisk(t, h, "6m")
 	n, l := h.ready(t)
 	balloon := fill(t, h.cfg.Dir)
@@ -188,6 +190,28 @@ func TestFullStateMachineIsOfferedTheEntryAgain(t *testing.T) {
 	}
 }
 
+// TestReadsWaitForAReplayThatFoundNoRoom: they would miss what was acknowledged.
+func TestReadsWaitForAReplayThatFoundNoRoom(t *testing.T) {
+	h, commands := written(t)
+	l := openLedger(t, filepath.Join(h.dir, "db"))
+	l.setFail(errDiskFull)
+	n := h.startOn(t, l)
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if err := n.ReadIndex(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("read: %v", err)
+	}
+	l.setFail(nil)
+	if err := n.ReadIndex(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range commands {
+		if !l.has(c) {
+			t.Errorf("%s is missing", c)
+		}
+	}
+}
+
 func TestFullStateMachineDoesNotHoldUpClose(t *testing.T) {
 	h := newHome(t)
 	n, l := h.ready(t)
@@ -232,6 +256,34 @@ func TestRefusedEntryStopsTheMachineAndIsKept(t *testing.T) {
 	propose(t, n, "e")
 	if !l.has("a") || !l.has("b") || l.has("d") {
 		t.Errorf("after the restart: %v", l.entries())
+	}
+}
+
+// TestNothingIsAppliedBehindARefusedEntry has commands on their way when the
+// state machine refuses one, and then none any more.
+func TestNothingIsAppliedBehindARefusedEntry(t *testing.T) {
+	n, l := newHome(t).ready(t)
+	arrived := l.hold(errors.New("page is damaged"))
+	refused := func(i int) {
+		if _, err := n.Propose(soon(t), fmt.Append(nil, i)); !errors.Is(err, raft.ErrStopped) {
+			t.Errorf("propose %d: %v", i, err)
+		}
+	}
+	var work sync.WaitGroup
+	work.Go(func() { refused(0) })
+	release := <-arrived
+	before := n.Status().LastIndex
+	for i := range 20 {
+		work.Go(func() { refused(i + 1) })
+	}
+	eventually(t, "the others are in the log", func() bool { return n.Status().LastIndex == before+20 })
+	close(release)
+	work.Wait()
+	if err := n.Barrier(); err != nil { // behind all of them
+		t.Fatal(err)
+	}
+	if len(l.entries()) != 0 {
+		t.Errorf("applied %v", l.entries())
 	}
 }
 

@@ -22,7 +22,7 @@ const victimDir = "SKERRY_TEST_VICTIM_DIR"
 // TestKilledNodeLosesNothingItAcknowledged kills a process under load again and
 // again, in which the log is cut and checkpoints are made all the time.
 func TestKilledNodeLosesNothingItAcknowledged(t *testing.T) {
-	h := cutting(t)
+	h := cutting(t) // in the victim below the directory of the test that kills it
 	if dir := os.Getenv(victimDir); dir != "" {
 		h.dir, h.cfg.Dir = dir, filepath.Join(dir, "log")
 		h.cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -51,7 +51,7 @@ func TestKilledNodeLosesNothingItAcknowledged(t *testing.T) {
 func killed(t *testing.T, h home, round int) (acknowledged []string) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), victimDir+"="+h.dir, fmt.Sprint("SKERRY_TEST_ROUND=", round))
+	cmd.Env = append(os.Environ(), victimDir+"="+h.dir, "TMPDIR="+t.TempDir(), fmt.Sprint("SKERRY_TEST_ROUND=", round))
 	cmd.Stderr = t.Output()
 	out, err := cmd.StdoutPipe()
 	if err != nil {

@@ -23,11 +23,13 @@ var errDiskFull = errors.New("ledger: disk full")
 type ledger struct {
 	path string
 
-	mu      sync.Mutex
-	now     page
-	durable page
-	fail    error // Apply's answer, if not nil
-	applies int   // calls of Apply that succeeded
+	mu       sync.Mutex
+	now      page
+	durable  page
+	fail     error // Apply's answer, if not nil
+	held     chan chan struct{}
+	applies  int // calls of Apply that succeeded
+	installs int // and of Install
 }
 
 type page struct {
@@ -67,6 +69,16 @@ func openLedger(tb testing.TB, dir string) *ledger {
 func (l *ledger) Apply(indexes []uint64, commands [][]byte, position []byte) ([][]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if held := l.held; held != nil {
+		err := l.fail
+		l.fail, l.held = nil, nil
+		l.mu.Unlock()
+		release := make(chan struct{})
+		held <- release
+		<-release
+		l.mu.Lock()
+		return nil, err
+	}
 	if l.fail != nil {
 		return nil, l.fail
 	}
@@ -147,13 +159,29 @@ func (l *ledger) Install(path string) error {
 		return err
 	}
 	l.now, l.durable = p, p.clone()
+	l.installs++
 	return nil
+}
+
+func (l *ledger) installed() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.installs
 }
 
 func (l *ledger) setFail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.fail = err
+}
+
+// hold has the next Apply wait, and then fail. What it waits for to be closed
+// comes out of the channel.
+func (l *ledger) hold(err error) <-chan chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fail, l.held = err, make(chan chan struct{})
+	return l.held
 }
 
 func (l *ledger) has(command string) bool {

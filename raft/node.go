@@ -25,17 +25,18 @@ const (
 // A Node takes part in the agreement. All methods are safe for concurrent use.
 type Node struct {
 	// Immutable after Start.
-	cfg       Config
-	sm        StateMachine
-	lock      *os.File
-	vote      *voteFile
-	logs      *logStore
-	machine   *machine
-	gate      *gate
-	leader    *leader
-	transport hraft.Transport
-	raft      *hraft.Raft
-	replayed  uint64 // the last entry that was in the log at Start and reaches the state machine
+	cfg        Config
+	sm         StateMachine
+	lock       *os.File
+	vote       *voteFile
+	logs       *logStore
+	machine    *machine
+	gate       *gate
+	leader     *leader
+	transport  hraft.Transport
+	confirming *confirming // the same; nil on a node alone
+	raft       *hraft.Raft
+	replayed   uint64 // the last entry that was in the log at Start and reaches the state machine
 
 	closing   chan struct{} // closed by Close
 	closeOnce sync.Once

@@ -36,10 +36,15 @@ func (n *Node) confirm(ctx context.Context) error {
 	term := n.raft.CurrentTerm()
 	// The barrier of this term was applied (the leader is ready), so the commit
 	// index is not behind what former leaders acknowledged.
-	index := min(n.raft.CommitIndex(), n.logs.command.Load())
-	_, err := n.await(ctx, func(time.Duration) hraft.Future { return n.raft.VerifyLeader() })
-	if err != nil {
-		return fmt.Errorf("read index: %w", err)
+	index, begin := min(n.raft.CommitIndex(), n.logs.command.Load()), time.Now()
+	for confirmed := false; !confirmed; {
+		// Each question also makes the guest send a heartbeat at once.
+		_, err := n.await(ctx, func(time.Duration) hraft.Future { return n.raft.VerifyLeader() })
+		if err != nil {
+			return fmt.Errorf("read index: %w", err)
+		}
+		conf := n.raft.GetConfiguration().Configuration()
+		confirmed = n.confirming.since(begin, term, n.cfg.NodeID, conf)
 	}
 	if n.raft.CurrentTerm() != term {
 		return fmt.Errorf("read index: %w", ErrNoLeader)

@@ -98,19 +98,30 @@ func TestLogBeyondItsStateMachineIsRefused(t *testing.T) {
 	}
 }
 
-func TestLostVoteIsRefused(t *testing.T) {
-	for _, lost := range []string{"vote", "everything"} {
-		t.Run(lost, func(t *testing.T) {
+func TestLostPartsAreMissed(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		lost []string // below the home
+	}{
+		{"vote", []string{"log/vote"}},
+		{"vote and log", []string{"log"}},
+		{"log and database", []string{"log/*.wal", "log/wal-meta.db", "db"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			h := newHome(t)
 			n, _ := h.ready(t)
 			propose(t, n, "a")
 			closeNode(t, n)
-			path := h.cfg.Dir
-			if lost == "vote" {
-				path = filepath.Join(path, "vote")
-			}
-			if err := os.RemoveAll(path); err != nil {
-				t.Fatal(err)
+			for _, pattern := range c.lost {
+				paths, err := filepath.Glob(filepath.Join(h.dir, pattern))
+				if err != nil || len(paths) == 0 {
+					t.Fatalf("%s: %v, %v", pattern, paths, err)
+				}
+				for _, path := range paths {
+					if err := os.RemoveAll(path); err != nil {
+						t.Fatal(err)
+					}
+				}
 			}
 			_, err := raft.Start(h.cfg, openLedger(t, filepath.Join(h.dir, "db")))
 			if !errors.Is(err, raft.ErrMismatch) {
@@ -132,26 +143,36 @@ func TestLogOfAnotherNodeIsRefused(t *testing.T) {
 	}
 }
 
+// TestLogThatASnapshotSupersededIsDropped starts after a crash behind Install,
+// before raft dropped the log.
 func TestLogThatASnapshotSupersededIsDropped(t *testing.T) {
-	h := newHome(t)
-	n, _ := h.ready(t)
-	propose(t, n, "old")
-	closeNode(t, n)
-	// A crash after Install and before the log was dropped: the state machine
-	// is far ahead of its log.
-	db := filepath.Join(h.dir, "db")
-	l := openLedger(t, db)
-	_, position := l.Position()
-	if err := l.Checkpoint(1000, raft.AtIndex(t, position, 1000)); err != nil {
-		t.Fatal(err)
-	}
-	n, l = h.ready(t)
-	propose(t, n, "new")
-	if !l.has("old") || l.entries()["new"] <= 1000 {
-		t.Errorf("entries %v", l.entries())
-	}
-	if s := n.Status(); s.FirstIndex != 1001 {
-		t.Errorf("log begins with %d, want 1001", s.FirstIndex)
+	for _, c := range []struct {
+		name        string
+		index, term uint64
+	}{
+		{"the state machine is far ahead", 1000, 2},
+		{"another leader's entries in between", 4, 9},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHome(t)
+			n, _ := h.ready(t)
+			propose(t, n, "old")
+			closeNode(t, n)
+			l := openLedger(t, filepath.Join(h.dir, "db"))
+			_, position := l.Position()
+			if err := l.Checkpoint(c.index, raft.MovedTo(t, position, c.index, c.term)); err != nil {
+				t.Fatal(err)
+			}
+			raft.WriteTerm(t, h.cfg.Dir, c.term)
+			n, l = h.ready(t)
+			propose(t, n, "new")
+			if !l.has("old") || l.entries()["new"] <= c.index {
+				t.Errorf("entries %v", l.entries())
+			}
+			if s := n.Status(); s.FirstIndex != c.index+1 {
+				t.Errorf("log begins with %d, want %d", s.FirstIndex, c.index+1)
+			}
+		})
 	}
 }
 

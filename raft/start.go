@@ -100,6 +100,8 @@ func (n *Node) reconcile() (at position, err error) {
 		highest = max(highest, e.Term)
 	}
 	switch {
+	case last == 0 && at.index == 0 && n.vote.term() > 1 && !n.cfg.Join:
+		return at, fmt.Errorf("%w: %s was at term %d, and its log is gone", ErrMismatch, n.cfg.Dir, n.vote.term())
 	case n.vote.term() < highest:
 		return at, fmt.Errorf("%w: %s was at term %d, its file \"vote\" knows only of %d; was it removed?",
 			ErrMismatch, n.cfg.Dir, highest, n.vote.term())

@@ -23,13 +23,17 @@ func (n *Node) newTransport() hraft.Transport {
 		t.Connect(address, t) // for campaign
 		return t
 	}
-	return hraft.NewNetworkTransportWithConfig(&hraft.NetworkTransportConfig{
-		Logger:                  &logger{log: n.cfg.Log, name: "transport"},
-		Stream:                  newStreams(n.cfg),
-		MaxPool:                 poolMax,
-		Timeout:                 rpcTimeout,
-		MsgpackUseNewTimeFormat: true,
-	})
+	n.confirming = &confirming{
+		NetworkTransport: hraft.NewNetworkTransportWithConfig(&hraft.NetworkTransportConfig{
+			Logger:                  &logger{log: n.cfg.Log, name: "transport"},
+			Stream:                  newStreams(n.cfg),
+			MaxPool:                 poolMax,
+			Timeout:                 rpcTimeout,
+			MsgpackUseNewTimeFormat: true,
+		}),
+		last: map[hraft.ServerID]heartbeat{},
+	}
+	return n.confirming
 }
 
 // streams are the connections to other nodes, and one to this node itself that

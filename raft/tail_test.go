@@ -127,6 +127,12 @@ func TestSealedSegmentGetsItsSuccessor(t *testing.T) {
 	goesOn(t, h, commands)
 }
 
+func TestFailedAppendIsCutOffBeforeTheNext(t *testing.T) {
+	if last := raft.FailAppend(t, t.TempDir()); last != 3 {
+		t.Errorf("log goes to %d, want 3", last)
+	}
+}
+
 func TestDamagedLogIsRefused(t *testing.T) {
 	h, _ := written(t)
 	s := lastSegment(t, h)
