@@ -75,9 +75,9 @@ func newApp(ctx context.Context, ns *namespace, secret string) (app http.Handler
 // bridgeLog is where logrus' lines go.
 var bridgeLog atomic.Pointer[slog.Logger]
 
-// A bridge is the logrus hook that ends distribution's logger. App logs every
-// answer from 400 up as an error, also a HEAD for what is not there; only those
-// from 500 up are one.
+// A bridge is the logrus hook that ends distribution's logger. App logs as errors
+// every answer from 400 up, also to a HEAD for what is not there, and what led to it;
+// only an answer from 500 up is one.
 type bridge struct{}
 
 // Levels implements logrus.Hook.
@@ -86,10 +86,10 @@ func (bridge) Levels() []logrus.Level { return logrus.AllLevels }
 // Fire implements logrus.Hook.
 func (bridge) Fire(e *logrus.Entry) error {
 	log := bridgeLog.Load()
-	level := slog.LevelError
-	status, answered := e.Data["http.response.status"].(int)
-	if answered && status < http.StatusInternalServerError {
-		level = slog.LevelDebug
+	level := slog.LevelDebug
+	status, _ := e.Data["http.response.status"].(int)
+	if status >= http.StatusInternalServerError || e.Level < logrus.ErrorLevel {
+		level = slog.LevelError
 	}
 	ctx := e.Context
 	if ctx == nil {

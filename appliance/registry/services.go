@@ -155,10 +155,17 @@ func (s manifestService) Put(
 	if err != nil {
 		return "", asDistribution(s.manifest(p.digest), err)
 	}
-	if w, ok := ctx.Value("http.response").(http.ResponseWriter); ok && m.Subject != "" {
-		w.Header()["Oci-Subject"] = []string{m.Subject.String()}
+	if m.Subject != "" {
+		setHeader(ctx, "Oci-Subject", m.Subject.String())
 	}
 	return p.digest, nil
+}
+
+// setHeader sets a header that App knows nothing of on the answer it is making.
+func setHeader(ctx context.Context, key, value string) {
+	if w, ok := ctx.Value("http.response").(http.ResponseWriter); ok {
+		w.Header()[key] = []string{value}
+	}
 }
 
 func (s manifestService) Delete(ctx context.Context, d digest.Digest) error {
@@ -309,7 +316,11 @@ func (s blobService) Delete(ctx context.Context, d digest.Digest) error {
 	if err := s.may(); err != nil {
 		return err
 	}
-	return asDistribution(s.blob(d), s.deleteBlob(ctx, d))
+	err := s.deleteBlob(ctx, d)
+	if errors.Is(err, meta.ErrUnavailable) {
+		setHeader(ctx, "Retry-After", retryAfter)
+	}
+	return asDistribution(s.blob(d), err)
 }
 
 // A writer is an upload as distribution.BlobWriter.

@@ -142,16 +142,19 @@ func TestADeletedMountIsGone(t *testing.T) {
 // distribution: every HEAD of what is not there was an error in the log.
 func TestAMissIsNoErrorInTheLog(t *testing.T) {
 	var log bytes.Buffer
-	w := newWorld(t, func(c *registry.Config) {
+	w := newWorld(t)
+	w.pushImage("a", "v1")
+	d := w.pushBlob("a", []byte("x")).Digest
+	w.serve(registry.Handler, func(c *registry.Config) {
 		c.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	})
-	w.do("HEAD", "/v2/a/manifests/v1", nil).want(404)
-	w.do("DELETE", "/v2/a/blobs/"+someDigest, nil).want(404) // by way of App
+	w.do("HEAD", "/v2/a/manifests/v2", nil).want(404)
 	w.do("PATCH", "/v2/a/blobs/"+someDigest, nil).want(405)
+	w.do("DELETE", "/v2/a/blobs/"+someDigest, nil).want(404) // by way of App, as the next
+	w.do("DELETE", "/v2/a/blobs/"+digest.FromString("layer of v1").String(), nil).want(405)
 	if log.Len() > 0 {
 		t.Errorf("the log says %s", &log)
 	}
-	d := w.pushBlob("a", []byte("x")).Digest
 	w.must(os.Remove(w.blobFile(d)))
 	w.do("GET", "/v2/a/blobs/"+d.String(), nil).want(500)
 	if n := strings.Count(log.String(), "level=ERROR"); n != 1 {
