@@ -211,7 +211,8 @@ func (h *front) serveRest(w http.ResponseWriter, r *http.Request, t target) erro
 		return nil
 	}
 	return &fault{
-		status: http.StatusMethodNotAllowed, code: codeUnsupported, message: "this path does not have the method; Allow says which",
+		status: http.StatusMethodNotAllowed, code: codeUnsupported,
+		message: "this path does not have the method; Allow says which",
 	}
 }
 
