@@ -11,30 +11,30 @@ import (
 type bucketName string
 
 const (
-	bucketSystem     bucketName = "sys"   // the version of this format, and the stateRecord
-	bucketNames      bucketName = "rn"    // repository name → repository id
-	bucketListed     bucketName = "rl"    // name of a repository that holds a manifest → repository id
-	bucketRepos      bucketName = "r"     // repository id → repoRecord
-	bucketDigests    bucketName = "dg"    // kind and packed digest → id
-	bucketBlobs      bucketName = "b"     // id → blobRecord
-	bucketLinks      bucketName = "l"     // id, repository id → nothing
-	bucketManifests  bucketName = "m"     // repository id, id → manifestRecord
-	bucketContents   bucketName = "mc"    // id → payload of the manifest
-	bucketOrphans    bucketName = "mo"    // id of a content that a repository let go of → its packed digest
-	bucketTags       bucketName = "t"     // repository id, tag → tagRecord
-	bucketHistory    bucketName = "th"    // repository id, tag, 0, ^generation → eventRecord
-	bucketTagged     bucketName = "tm"    // repository id, id, tag → nothing
-	bucketDropped    bucketName = "td"    // repository id, deleted tag → until
-	bucketReferrers  bucketName = "ref"   // repository id, packed subject, packed digest → referrerRecord
-	bucketChildren   bucketName = "ch"    // repository id, packed child, id of the index → childPresent or childSparse
-	bucketGraves     bucketName = "g"     // repository id, id → graveRecord
-	bucketRules      bucketName = "rule"  // position → ruleRecord
-	bucketAccounts   bucketName = "acc"   // name → accountRecord
-	bucketSecrets    bucketName = "sec"   // name → value
-	bucketResources  bucketName = "res"   // kind, 0, namespace, 0, name → resourceRecord
-	bucketBarrier    bucketName = "gp"    // id that a write referred to while a collection runs → nothing
-	bucketTrash      bucketName = "trash" // id of a condemned blob → trashRecord
-	appendOnlyFilled            = 0.95    // bbolt splits pages in the middle unless told that keys only grow
+	bucketSystem    bucketName = "sys"   // the version of this format, and the stateRecord
+	bucketNames     bucketName = "rn"    // repository name → repository id
+	bucketListed    bucketName = "rl"    // name of a repository that holds a manifest → repository id
+	bucketRepos     bucketName = "r"     // repository id → repoRecord
+	bucketDigests   bucketName = "dg"    // kind and packed digest → id
+	bucketBlobs     bucketName = "b"     // id → blobRecord
+	bucketLinks     bucketName = "l"     // id, repository id → nothing
+	bucketManifests bucketName = "m"     // repository id, id → manifestRecord
+	bucketContents  bucketName = "mc"    // id → payload of the manifest
+	bucketOrphans   bucketName = "mo"    // id of a content that a repository let go of → its packed digest
+	bucketTags      bucketName = "t"     // repository id, tag → tagRecord
+	bucketHistory   bucketName = "th"    // repository id, tag, 0, ^generation → eventRecord
+	bucketTagged    bucketName = "tm"    // repository id, id, tag → nothing
+	bucketDropped   bucketName = "td"    // repository id, deleted tag → until
+	bucketReferrers bucketName = "ref"   // repository id, packed subject, packed digest → referrerRecord
+	bucketChildren  bucketName = "ch"    // repository id, packed child, id of the index → childPresent or childSparse
+	bucketGraves    bucketName = "g"     // repository id, id → graveRecord
+	bucketRules     bucketName = "rule"  // position → ruleRecord
+	bucketAccounts  bucketName = "acc"   // name → accountRecord
+	bucketSecrets   bucketName = "sec"   // name → value
+	bucketResources bucketName = "res"   // kind, 0, namespace, 0, name → resourceRecord
+	bucketBarrier   bucketName = "gp"    // id that a write referred to while a collection runs → nothing
+	bucketTrash     bucketName = "trash" // id of a condemned blob → trashRecord
+	appendFill                 = 0.95    // bbolt splits pages in the middle unless told that keys only grow
 )
 
 // buckets lists every bucket of ours, in the order of FORMAT.md.
@@ -77,10 +77,11 @@ func createBuckets(tx *bbolt.Tx) error {
 // on the stack.
 func bucket(tx *bbolt.Tx, name bucketName) *bbolt.Bucket { return tx.Bucket([]byte(name)) }
 
-// appending opens a bucket whose new keys are, within a repository, the largest.
+// appending opens a bucket whose new keys are the largest. Where they are so only
+// within a repository (m), full pages would be split again and again.
 func appending(tx *bbolt.Tx, name bucketName) *bbolt.Bucket {
 	b := tx.Bucket([]byte(name))
-	b.FillPercent = appendOnlyFilled // not kept in the file: set again in each transaction
+	b.FillPercent = appendFill // not kept in the file: set again in each transaction
 	return b
 }
 

@@ -240,7 +240,7 @@ func (db *DB) manifest(repo RepoName, d digest.Digest, withPayload bool) (m Mani
 // from a manifest but its tags. referrer is its entry among its subject's
 // referrers.
 func (c *change) insertManifest(r repoID, i id, rec manifestRecord, referrer []byte) error {
-	manifests := appending(c.tx, bucketManifests)
+	manifests := bucket(c.tx, bucketManifests)
 	if !hasPrefix(manifests, keyRepo(r)) {
 		if err := c.list(r); err != nil {
 			return err

@@ -184,3 +184,62 @@ func Buckets() (names []string) {
 	}
 	return names
 }
+
+// RefersTo says whether a manifest of the repository refers to a blob.
+func (db *DB) RefersTo(repo RepoName, packed []byte) (used bool, err error) {
+	err = db.view(func(tx *bbolt.Tx) error {
+		r, err := findRepo(tx, repo)
+		if err != nil {
+			return err
+		}
+		i, _ := findID(tx, kindBlob, packed)
+		used, err = refersTo(tx, r, i)
+		return err
+	})
+	return used, err
+}
+
+// RecordReaders read the same manifest record, packed by hand and in CBOR: what
+// the collector needs of it, and what a pull does.
+func RecordReaders() map[string]func() error {
+	rec := manifestRecord{
+		refs: []id{70, 71, 1000, 1001, 1_000_000, 1_000_001}, size: 1200, mediaType: mediaTypeOf(1),
+		packed: append([]byte{codeSHA256}, make([]byte, 32)...), pushed: 1_800_000_000_000, put: 1_800_000_000_000, actor: "ci",
+	}
+	type inCBOR struct {
+		Refs      []id   `cbor:"1,keyasint"`
+		Packed    []byte `cbor:"2,keyasint"`
+		Size      int64  `cbor:"3,keyasint"`
+		MediaType uint64 `cbor:"4,keyasint"`
+		Pushed    int64  `cbor:"5,keyasint"`
+		Put       int64  `cbor:"6,keyasint"`
+		Actor     string `cbor:"7,keyasint"`
+	}
+	packed := rec.pack()
+	other := encode(inCBOR{rec.refs, rec.packed, rec.size, 1, rec.pushed, rec.put, rec.actor})
+	var refs []id
+	return map[string]func() error{
+		fmt.Sprintf("mark/packed-%dB", len(packed)): func() (err error) { refs, err = skimManifest(packed, refs[:0]); return err },
+		fmt.Sprintf("pull/packed-%dB", len(packed)): func() error { _, _, err := unpackManifestHead(packed); return err },
+		fmt.Sprintf("both/cbor-%dB", len(other)):    func() error { var r inCBOR; return decode(other, &r) },
+	}
+}
+
+// Dirty is how much was written since the last checkpoint.
+func (db *DB) Dirty() int64 { return db.dirty.Load() }
+
+// BucketBytes is what each bucket takes on the disk, and all of them.
+func (db *DB) BucketBytes() (sizes map[string]int64, total int64, err error) {
+	sizes = map[string]int64{}
+	err = db.view(func(tx *bbolt.Tx) error {
+		for _, name := range buckets() {
+			s := bucket(tx, name).Stats()
+			if size := int64(s.BranchAlloc + s.LeafAlloc); size > 0 {
+				sizes[string(name)] = size
+				total += size
+			}
+		}
+		return nil
+	})
+	return sizes, total, err
+}

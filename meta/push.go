@@ -200,7 +200,7 @@ func (c *change) storeManifest(r repoID, i id, cmd putManifest, refs []id) error
 	if err := c.index(r, i, rec, referrer); err != nil {
 		return err
 	}
-	return putNew(appending(c.tx, bucketManifests), keyRepoID(r, i), rec.pack())
+	return putNew(bucket(c.tx, bucketManifests), keyRepoID(r, i), rec.pack())
 }
 
 // unindexChanged takes out the entries of old when those of rec are others.

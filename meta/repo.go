@@ -105,25 +105,31 @@ func (c *change) forgetIfEmpty(r repoID) error {
 // length.
 func (db *DB) Repositories(last string, n int) (names []RepoName, more bool, err error) {
 	err = db.view(func(tx *bbolt.Tx) error {
-		more = page(bucket(tx, bucketListed), nil, []byte(last), n, func(key []byte) {
-			names = append(names, RepoName(key))
-		})
+		names, more = page[RepoName](bucket(tx, bucketListed), nil, []byte(last), n)
 		return nil
 	})
 	return names, more, err
 }
 
-// page calls f for up to n keys under prefix that follow last, both without the
-// prefix, and says whether others follow.
-func page(b *bbolt.Bucket, prefix, last []byte, n int, f func(key []byte)) (more bool) {
+// page lists up to n keys under prefix that follow last, both without the
+// prefix, and says whether others follow. The names share one allocation.
+func page[T ~string](b *bbolt.Bucket, prefix, last []byte, n int) (names []T, more bool) {
+	var all []byte
+	var ends []int
 	for k := range following(b, prefix, last) {
-		if n <= 0 {
-			return true
+		if more = len(ends) >= n; more {
+			break
 		}
-		n--
-		f(k)
+		all = append(all, k...)
+		ends = append(ends, len(all))
 	}
-	return false
+	joined, start := string(all), 0
+	names = make([]T, len(ends))
+	for i, end := range ends {
+		names[i] = T(joined[start:end])
+		start = end
+	}
+	return names, more
 }
 
 // following walks the keys under prefix that follow last, in order, without the

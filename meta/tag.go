@@ -131,9 +131,7 @@ func (db *DB) Tags(repo RepoName, last string, n int) (tags []Tag, more bool, er
 		if err != nil {
 			return err
 		}
-		more = page(bucket(tx, bucketTags), keyRepo(r), []byte(last), n, func(key []byte) {
-			tags = append(tags, Tag(key))
-		})
+		tags, more = page[Tag](bucket(tx, bucketTags), keyRepo(r), []byte(last), n)
 		return nil
 	})
 	return tags, more, err
