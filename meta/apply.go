@@ -77,6 +77,8 @@ func (g guards) apply(tx *bbolt.Tx, index uint64, command []byte) ([]byte, error
 }
 
 // dispatch is the one switch over what can happen.
+//
+//nolint:funlen // one case for each command and nothing else
 func (c *change) dispatch(t commandType, body []byte) (reply any, err error) {
 	switch t {
 	case typeLinkBlob:

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	ocidigest "github.com/opencontainers/go-digest"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"skerry.dev/skerry/meta"
@@ -22,12 +22,12 @@ type filled struct {
 	*world
 	repos int
 	next  uint64
-	old   map[int][]ocidigest.Digest // some blobs of each repository
+	old   map[int][]digest.Digest // some blobs of each repository
 }
 
 func fill(b testing.TB, n, repos int) *filled {
 	b.Helper()
-	f := &filled{world: newWorld(b), repos: repos, old: map[int][]ocidigest.Digest{}}
+	f := &filled{world: newWorld(b), repos: repos, old: map[int][]digest.Digest{}}
 	f.push(n, 512, func() {})
 	return f
 }
@@ -69,9 +69,9 @@ func (c collector) Propose(_ context.Context, command []byte) ([]byte, error) {
 	return nil, nil
 }
 
-func (f *filled) digest() ocidigest.Digest {
+func (f *filled) digest() digest.Digest {
 	f.next++
-	return ocidigest.FromBytes(binary.BigEndian.AppendUint64(nil, f.next))
+	return digest.FromBytes(binary.BigEndian.AppendUint64(nil, f.next))
 }
 
 func repoName(i int) meta.RepoName { return meta.RepoName(fmt.Sprintf("team%03d/app%05d", i%100, i)) }
@@ -79,7 +79,7 @@ func repoName(i int) meta.RepoName { return meta.RepoName(fmt.Sprintf("team%03d/
 // pushOne links two new blobs and puts a manifest that refers to six.
 func (f *filled) pushOne(s *meta.Store, repo int) {
 	name := repoName(repo)
-	blobs := append([]ocidigest.Digest{f.digest(), f.digest()}, f.old[repo]...)
+	blobs := append([]digest.Digest{f.digest(), f.digest()}, f.old[repo]...)
 	for _, d := range blobs[:2] {
 		if err := s.LinkBlob(context.Background(), name, d, 1<<20, "ci"); err != nil {
 			f.t.Fatal(err)
@@ -91,7 +91,7 @@ func (f *filled) pushOne(s *meta.Store, repo int) {
 	payload := make([]byte, 1200)
 	binary.BigEndian.PutUint64(payload, f.next)
 	err := s.PutManifest(context.Background(), meta.PutManifest{
-		Repo: name, Digest: ocidigest.FromBytes(payload), MediaType: ocispec.MediaTypeImageManifest,
+		Repo: name, Digest: digest.FromBytes(payload), MediaType: ocispec.MediaTypeImageManifest,
 		Payload: payload, Tags: []meta.Tag{meta.Tag(fmt.Sprintf("v%d", f.next))}, Actor: "ci", Blobs: blobs,
 	})
 	if err != nil {
@@ -264,7 +264,7 @@ func BenchmarkFill(b *testing.B) {
 		return db
 	}
 	w := &world{t: b, db: open(), clock: time.UnixMilli(1_800_000_000_000)}
-	f := &filled{world: w, repos: max(1, min(20_000, b.N/10)), old: map[int][]ocidigest.Digest{}}
+	f := &filled{world: w, repos: max(1, min(20_000, b.N/10)), old: map[int][]digest.Digest{}}
 	written := int64(0)
 	start := time.Now()
 	f.push(b.N, 32*3, func() {

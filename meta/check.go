@@ -3,8 +3,10 @@ package meta
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"go.etcd.io/bbolt"
 )
@@ -25,14 +27,14 @@ func (db *DB) Check(ctx context.Context) iter.Seq2[Problem, error] {
 			c := &checker{ctx: ctx, tx: tx, yield: yield, links: map[repoID]uint64{}}
 			return c.run()
 		})
-		if err != nil && err != errStopped { //nolint:errorlint // our own, never wrapped
+		if err != nil && !errors.Is(err, errStopped) {
 			yield(Problem{}, fmt.Errorf("check: %w", err))
 		}
 	}
 }
 
 // errStopped says that whoever ranges over the problems has seen enough.
-var errStopped = fmt.Errorf("stopped")
+var errStopped = errors.New("stopped")
 
 // A checker is one walk. What it counts on the way is compared at the end with
 // what the database says it holds.
@@ -112,13 +114,13 @@ func (c *checker) problem(invariant string, b bucketName, key []byte, format str
 
 // readable writes a key as an operator would.
 func readable(b bucketName, key []byte) string {
-	switch b {
-	case bucketSystem, bucketNames, bucketListed, bucketAccounts, bucketSecrets, bucketResources:
+	if slices.Contains([]bucketName{bucketTags, bucketDropped, bucketHistory}, b) && len(key) > 4 {
+		return fmt.Sprintf("%x/%q", key[:4], key[4:])
+	}
+	if slices.Contains([]bucketName{
+		bucketSystem, bucketNames, bucketListed, bucketAccounts, bucketSecrets, bucketResources,
+	}, b) {
 		return fmt.Sprintf("%q", key)
-	case bucketTags, bucketDropped, bucketHistory:
-		if len(key) > 4 {
-			return fmt.Sprintf("%x/%q", key[:4], key[4:])
-		}
 	}
 	return fmt.Sprintf("%x", key)
 }
@@ -182,7 +184,8 @@ func (c *checker) checkRepo(k, v []byte) {
 	if rec.Links != c.links[r] {
 		c.problem("links", bucketRepos, k, "%q counts %d links of %d", rec.Name, rec.Links, c.links[r])
 	}
-	if !holds && rec.Links == 0 && !hasPrefix(bucket(c.tx, bucketGraves), k) && !hasPrefix(bucket(c.tx, bucketDropped), k) {
+	undeletable := hasPrefix(bucket(c.tx, bucketGraves), k) || hasPrefix(bucket(c.tx, bucketDropped), k)
+	if !holds && rec.Links == 0 && !undeletable {
 		c.problem("repository", bucketRepos, k, "%q is empty", rec.Name)
 	}
 	delete(c.links, r)
@@ -214,7 +217,8 @@ func (c *checker) checkDigest(k, v []byte) {
 	case kindManifest:
 		payload := c.get(bucketContents, keyID(i))
 		if payload == nil || !names(k[1:], payload) {
-			c.problem("I6", bucketDigests, k, "content %d (%d bytes) is not what %s says", i, len(payload), unpackDigest(k[1:]))
+			c.problem("I6", bucketDigests, k, "content %d (%d bytes) is not what %s says",
+				i, len(payload), unpackDigest(k[1:]))
 		}
 		c.counts.contentDigests++
 	default:
@@ -256,7 +260,8 @@ func (c *checker) checkOrphan(k, v []byte) {
 func (c *checker) checkBarrier(k, _ []byte) {
 	i, ok := parseID(k)
 	if !ok || c.state.Epoch == 0 || uint64(i) > c.state.Ceiling {
-		c.problem("I3", bucketBarrier, k, "not of a running collection (epoch %d, ceiling %d)", c.state.Epoch, c.state.Ceiling)
+		c.problem("I3", bucketBarrier, k, "not of a running collection (epoch %d, ceiling %d)",
+			c.state.Epoch, c.state.Ceiling)
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"testing"
 
-	ocidigest "github.com/opencontainers/go-digest"
+	"github.com/opencontainers/go-digest"
 
 	"skerry.dev/skerry/meta"
 )
@@ -31,8 +31,8 @@ func fullWorld(t testing.TB) *world {
 	}
 	func() {
 		defer func() {
-			if r := recover(); r != errStopHere {
-				panic(r)
+			if err, _ := recover().(error); !errors.Is(err, errStopHere) {
+				panic(err)
 			}
 		}()
 		_, _ = w.Collect(ctx, meta.Collect{})
@@ -40,7 +40,7 @@ func fullWorld(t testing.TB) *world {
 	w.before = nil
 	child := w.push(image("a", "child", []meta.Tag{"child"}, "config", "layer"))
 	index := manifest("a", "index", []meta.Tag{"v1", "v2"})
-	index.Manifests = []ocidigest.Digest{child, ocidigest.FromString("sparse")}
+	index.Manifests = []digest.Digest{child, digest.FromString("sparse")}
 	w.push(index)
 	sig := manifest("a", "sig", nil)
 	sig.Subject = index.Digest
@@ -136,7 +136,8 @@ func TestCheckNoticesStrayRecords(t *testing.T) {
 func TestCheckStopsWhenTold(t *testing.T) {
 	w := fullWorld(t)
 	restore := w.damage("m")
-	for range w.db.Check(t.Context()) {
+	for _, err := range w.db.Check(t.Context()) {
+		w.must(err)
 		break // must not go on yielding
 	}
 	restore()

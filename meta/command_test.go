@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	ocidigest "github.com/opencontainers/go-digest"
+	"github.com/opencontainers/go-digest"
 
 	"skerry.dev/skerry/meta"
 )
@@ -36,7 +36,7 @@ func everyCommand(t testing.TB) [][]byte {
 	w.blob("a", "touched")
 	w.blob("a", "junk")
 	w.pass(4 * grace)
-	b, err := w.Blob("a", ocidigest.FromString("touched"))
+	b, err := w.Blob("a", digest.FromString("touched"))
 	w.must(err)
 	w.Touch(b)
 	w.collect()
@@ -159,7 +159,7 @@ func TestProposerErrorsAreUnavailable(t *testing.T) {
 	w := newWorld(t)
 	w.must(w.PutAccount(t.Context(), meta.Account{Name: "x"}))
 	s := meta.NewStore(w.db, failing{}, meta.StoreConfig{})
-	err := s.LinkBlob(t.Context(), "a", ocidigest.FromString("x"), 1, "")
+	err := s.LinkBlob(t.Context(), "a", digest.FromString("x"), 1, "")
 	if !errors.Is(err, meta.ErrUnavailable) || !errors.Is(err, errFailing) {
 		t.Errorf("error %v", err)
 	}

@@ -85,7 +85,9 @@ func (db *DB) DeletedManifests(repo RepoName) (all []Deleted, err error) {
 		}
 		return nil
 	})
-	slices.SortStableFunc(all, func(a, b Deleted) int { return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(a.Digest, b.Digest)) })
+	slices.SortStableFunc(all, func(a, b Deleted) int {
+		return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(a.Digest, b.Digest))
+	})
 	return all, err
 }
 

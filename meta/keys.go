@@ -98,9 +98,10 @@ const maxIDKey = 4 + 8
 func appendRepo(b []byte, r repoID) []byte { return binary.BigEndian.AppendUint32(b, uint32(r)) }
 func appendID(b []byte, i id) []byte       { return binary.BigEndian.AppendUint64(b, uint64(i)) }
 
-func keyID(i id) []byte                      { return appendID(nil, i) }
-func keyRepo(r repoID) []byte                { return appendRepo(nil, r) }
-func keyRepoID(r repoID, i id) []byte        { return appendID(appendRepo(make([]byte, 0, maxIDKey), r), i) }
+func keyID(i id) []byte               { return appendID(nil, i) }
+func keyRepo(r repoID) []byte         { return appendRepo(nil, r) }
+func keyRepoID(r repoID, i id) []byte { return appendID(appendRepo(make([]byte, 0, maxIDKey), r), i) }
+
 func keyLink(i id, r repoID) []byte          { return appendRepo(appendID(make([]byte, 0, maxIDKey), i), r) }
 func keyTag(r repoID, t Tag) []byte          { return append(appendRepo(nil, r), t...) }
 func keyTagged(r repoID, i id, t Tag) []byte { return append(keyRepoID(r, i), t...) }

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	ocidigest "github.com/opencontainers/go-digest"
+	"github.com/opencontainers/go-digest"
 
 	"skerry.dev/skerry/meta"
 )
@@ -24,12 +24,12 @@ func TestMountLinksWhatTheSourceLinks(t *testing.T) {
 		t.Errorf("blob %+v, mounted %+v", got, b)
 	}
 	for _, from := range []meta.RepoName{"c", "empty"} {
-		_, err = w.MountBlob(t.Context(), "b", from, ocidigest.FromString("y"), "bob")
+		_, err = w.MountBlob(t.Context(), "b", from, digest.FromString("y"), "bob")
 		w.wants(err, meta.ErrNotFound)
 	}
 	_, err = w.Blob("c", d)
 	w.wants(err, meta.ErrRepositoryUnknown)
-	_, err = w.Blob("b", ocidigest.FromString("y"))
+	_, err = w.Blob("b", digest.FromString("y"))
 	w.wants(err, meta.ErrNotFound)
 }
 
@@ -44,20 +44,20 @@ func TestBlobAnywhereAsksForPermission(t *testing.T) {
 	}
 	_, _, err = w.BlobAnywhere(d, func(meta.RepoName) bool { return false })
 	w.wants(err, meta.ErrNotFound)
-	_, _, err = w.BlobAnywhere(ocidigest.FromString("y"), func(meta.RepoName) bool { return true })
+	_, _, err = w.BlobAnywhere(digest.FromString("y"), func(meta.RepoName) bool { return true })
 	w.wants(err, meta.ErrNotFound)
 }
 
 func TestUnlinkRefusesWhatAManifestRefersTo(t *testing.T) {
 	w := newWorld(t)
 	ctx := t.Context()
-	config := ocidigest.FromString("config")
+	config := digest.FromString("config")
 	m := w.push(image("a", "one", nil, "config"))
 	w.must(w.LinkBlob(ctx, "b", config, 10, ""))
 	w.wants(w.UnlinkBlob(ctx, "a", config, ""), meta.ErrConflict)
 	w.must(w.UnlinkBlob(ctx, "b", config, "")) // no manifest of b
 	w.wants(w.UnlinkBlob(ctx, "b", config, ""), meta.ErrRepositoryUnknown)
-	w.wants(w.UnlinkBlob(ctx, "a", ocidigest.FromString("y"), ""), meta.ErrNotFound)
+	w.wants(w.UnlinkBlob(ctx, "a", digest.FromString("y"), ""), meta.ErrNotFound)
 	w.must(w.DeleteManifest(ctx, "a", m, ""))
 	w.must(w.UnlinkBlob(ctx, "a", config, ""))
 	w.wants(w.UnlinkBlob(ctx, "a", config, ""), meta.ErrNotFound)
@@ -90,7 +90,7 @@ func TestLinkingAnotherSizeIsAConflict(t *testing.T) {
 
 func TestSnapshotListsBlobsInTheirOrder(t *testing.T) {
 	w := newWorld(t)
-	want := []ocidigest.Digest{w.blob("a", "z"), w.blob("b", "a"), w.blob("a", "m")}
+	want := []digest.Digest{w.blob("a", "z"), w.blob("b", "a"), w.blob("a", "m")}
 	s, err := w.Snapshot()
 	w.must(err)
 	defer func() { w.must(s.Close()) }()

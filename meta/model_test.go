@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	ocidigest "github.com/opencontainers/go-digest"
+	"github.com/opencontainers/go-digest"
 
 	"skerry.dev/skerry/meta"
 )
@@ -22,10 +22,10 @@ import (
 // step both must give the same answers and the database must check.
 
 type modelRepo struct {
-	links     map[ocidigest.Digest]bool
-	manifests map[ocidigest.Digest]modelManifest
-	graves    map[ocidigest.Digest]modelGrave
-	tags      map[meta.Tag]ocidigest.Digest
+	links     map[digest.Digest]bool
+	manifests map[digest.Digest]modelManifest
+	graves    map[digest.Digest]modelGrave
+	tags      map[meta.Tag]digest.Digest
 	history   map[meta.Tag][]meta.TagEvent // newest first
 	dropped   map[meta.Tag]time.Time
 }
@@ -50,7 +50,7 @@ type model struct {
 	*world
 	rng   *rand.Rand
 	repos map[meta.RepoName]*modelRepo
-	blobs map[ocidigest.Digest]modelBlob
+	blobs map[digest.Digest]modelBlob
 	trash int
 	rules []meta.TagRule
 	plan  []meta.PutManifest // what may be pushed
@@ -61,16 +61,16 @@ type model struct {
 func newModel(w *world, seed uint64) *model {
 	m := &model{
 		world: w, rng: rand.New(rand.NewPCG(seed, 1)),
-		repos: map[meta.RepoName]*modelRepo{}, blobs: map[ocidigest.Digest]modelBlob{},
+		repos: map[meta.RepoName]*modelRepo{}, blobs: map[digest.Digest]modelBlob{},
 		names: []string{"config", "base", "layer1", "layer2", "layer3"},
 	}
 	for _, repo := range []meta.RepoName{"a", "ab", "a/b"} {
 		one := image(repo, "one", nil, "config", "base", "layer1")
 		two := image(repo, "two", nil, "config", "base", "layer2")
 		index := manifest(repo, "index", nil)
-		index.Manifests = []ocidigest.Digest{one.Digest, two.Digest}
+		index.Manifests = []digest.Digest{one.Digest, two.Digest}
 		nested := manifest(repo, "nested", nil)
-		nested.Manifests = []ocidigest.Digest{index.Digest, index.Digest}
+		nested.Manifests = []digest.Digest{index.Digest, index.Digest}
 		signature := image(repo, "signature", nil, "layer3")
 		signature.Subject, signature.ArtifactType = index.Digest, "sig"
 		signature.Annotations = map[string]string{"by": "me", "at": "dawn"}
@@ -82,8 +82,12 @@ func newModel(w *world, seed uint64) *model {
 func (m *model) repo(name meta.RepoName) *modelRepo {
 	if m.repos[name] == nil {
 		m.repos[name] = &modelRepo{
-			map[ocidigest.Digest]bool{}, map[ocidigest.Digest]modelManifest{}, map[ocidigest.Digest]modelGrave{},
-			map[meta.Tag]ocidigest.Digest{}, map[meta.Tag][]meta.TagEvent{}, map[meta.Tag]time.Time{},
+			map[digest.Digest]bool{},
+			map[digest.Digest]modelManifest{},
+			map[digest.Digest]modelGrave{},
+			map[meta.Tag]digest.Digest{},
+			map[meta.Tag][]meta.TagEvent{},
+			map[meta.Tag]time.Time{},
 		}
 	}
 	return m.repos[name]
@@ -143,9 +147,9 @@ func (m *model) step() {
 	}
 }
 
-func (m *model) anyBlob() (string, ocidigest.Digest) {
+func (m *model) anyBlob() (string, digest.Digest) {
 	name := pick(m, m.names)
-	return name, ocidigest.FromString(name)
+	return name, digest.FromString(name)
 }
 
 func (m *model) linkBlob(ctx context.Context, repo meta.RepoName) {
@@ -221,7 +225,7 @@ func (m *model) push(ctx context.Context) {
 		}
 	}
 	p.Actor = "carol"
-	var missing []ocidigest.Digest
+	var missing []digest.Digest
 	for _, d := range p.Blobs {
 		if m.repos[p.Repo] == nil || !m.repos[p.Repo].links[d] {
 			missing = append(missing, d)
@@ -258,7 +262,7 @@ func (m *model) push(ctx context.Context) {
 	}
 }
 
-func (m *model) setTag(r *modelRepo, t meta.Tag, d ocidigest.Digest, c meta.Change, actor string) {
+func (m *model) setTag(r *modelRepo, t meta.Tag, d digest.Digest, c meta.Change, actor string) {
 	if old, ok := r.tags[t]; ok && old == d {
 		return
 	}
@@ -267,7 +271,7 @@ func (m *model) setTag(r *modelRepo, t meta.Tag, d ocidigest.Digest, c meta.Chan
 	m.event(r, t, d, c, actor)
 }
 
-func (m *model) event(r *modelRepo, t meta.Tag, d ocidigest.Digest, c meta.Change, actor string) {
+func (m *model) event(r *modelRepo, t meta.Tag, d digest.Digest, c meta.Change, actor string) {
 	generation := int64(1)
 	if len(r.history[t]) > 0 {
 		generation = r.history[t][0].Generation + 1
@@ -305,7 +309,7 @@ func (m *model) deleteTag(ctx context.Context, repo meta.RepoName) {
 }
 
 // tagsOf lists the tags on a manifest, sorted.
-func (r *modelRepo) tagsOf(d ocidigest.Digest) (tags []meta.Tag) {
+func (r *modelRepo) tagsOf(d digest.Digest) (tags []meta.Tag) {
 	for t, on := range r.tags {
 		if on == d {
 			tags = append(tags, t)
@@ -341,7 +345,7 @@ func (m *model) deleteManifest(ctx context.Context) {
 	m.bury(r, p.Digest, "dave")
 }
 
-func (m *model) bury(r *modelRepo, d ocidigest.Digest, actor string) {
+func (m *model) bury(r *modelRepo, d digest.Digest, actor string) {
 	g := modelGrave{r.manifests[d], m.last.Add(grace), r.tagsOf(d)}
 	for _, t := range g.tags {
 		m.dropTag(r, t, actor)
@@ -376,7 +380,7 @@ func (m *model) undelete(ctx context.Context) {
 	}
 }
 
-func (m *model) exhume(r *modelRepo, d ocidigest.Digest) {
+func (m *model) exhume(r *modelRepo, d digest.Digest) {
 	g := r.graves[d]
 	delete(r.graves, d)
 	g.put = m.now()
@@ -432,7 +436,7 @@ func (m *model) head(repo meta.RepoName) {
 }
 
 // referenced says whether any manifest, deleted ones included, refers to d.
-func (m *model) referenced(d ocidigest.Digest) bool {
+func (m *model) referenced(d digest.Digest) bool {
 	for _, r := range m.repos {
 		for _, p := range r.manifests {
 			if slices.Contains(p.Blobs, d) {
@@ -483,7 +487,7 @@ func (m *model) follow(kind string) {
 		// What expired after the keys were read waits for the next collection.
 		for name, r := range m.repos {
 			still, _ := m.DeletedManifests(name)
-			maps.DeleteFunc(r.graves, func(d ocidigest.Digest, g modelGrave) bool {
+			maps.DeleteFunc(r.graves, func(d digest.Digest, g modelGrave) bool {
 				return !g.until.After(m.last) &&
 					!slices.ContainsFunc(still, func(s meta.Deleted) bool { return s.Digest == d })
 			})
@@ -549,7 +553,8 @@ func (m *model) prune(busy bool) {
 			m.nested(m.followPrune)
 		}
 	}
-	report, err := m.Prune(context.Background(), meta.Prune{KeepTagRevisions: 1, KeepYoungerThan: 30 * time.Minute, Actor: "pruner"})
+	p := meta.Prune{KeepTagRevisions: 1, KeepYoungerThan: 30 * time.Minute, Actor: "pruner"}
+	report, err := m.Prune(context.Background(), p)
 	m.before, m.after = nil, nil
 	m.agree("prune", err, nil)
 	if len(report.Problems) > 0 {
@@ -572,7 +577,7 @@ func (m *model) followPrune() {
 			}
 			r.history[t] = got
 		}
-		gone := map[ocidigest.Digest]bool{}
+		gone := map[digest.Digest]bool{}
 		for d := range r.manifests {
 			if _, _, err := m.StatManifest(name, d); errors.Is(err, meta.ErrNotFound) {
 				gone[d] = true
@@ -653,7 +658,7 @@ func (m *model) compare() {
 func (m *model) compareRepo(name meta.RepoName, r *modelRepo, fail func(string, ...any)) {
 	m.t.Helper()
 	for _, blob := range m.names {
-		d := ocidigest.FromString(blob)
+		d := digest.FromString(blob)
 		b, err := m.Blob(name, d)
 		if r.links[d] != (err == nil) {
 			fail("blob %s in %s: %v, want linked %v", blob, name, err, r.links[d])
@@ -701,9 +706,11 @@ func (m *model) compareRepo(name meta.RepoName, r *modelRepo, fail func(string, 
 	}
 }
 
-func (m *model) compareReferrers(name meta.RepoName, r *modelRepo, subject ocidigest.Digest, fail func(string, ...any)) {
+func (m *model) compareReferrers(
+	name meta.RepoName, r *modelRepo, subject digest.Digest, fail func(string, ...any),
+) {
 	m.t.Helper()
-	var want []ocidigest.Digest
+	var want []digest.Digest
 	for d, p := range r.manifests {
 		if p.Subject == subject {
 			want = append(want, d)

@@ -204,7 +204,8 @@ func (db *DB) RefersTo(repo RepoName, packed []byte) (used bool, err error) {
 func RecordReaders() map[string]func() error {
 	rec := manifestRecord{
 		refs: []id{70, 71, 1000, 1001, 1_000_000, 1_000_001}, size: 1200, mediaType: mediaTypeOf(1),
-		packed: append([]byte{codeSHA256}, make([]byte, 32)...), pushed: 1_800_000_000_000, put: 1_800_000_000_000, actor: "ci",
+		packed: append([]byte{codeSHA256}, make([]byte, 32)...),
+		pushed: 1_800_000_000_000, put: 1_800_000_000_000, actor: "ci",
 	}
 	type inCBOR struct {
 		Refs      []id   `cbor:"1,keyasint"`
@@ -219,7 +220,10 @@ func RecordReaders() map[string]func() error {
 	other := encode(inCBOR{rec.refs, rec.packed, rec.size, 1, rec.pushed, rec.put, rec.actor})
 	var refs []id
 	return map[string]func() error{
-		fmt.Sprintf("mark/packed-%dB", len(packed)): func() (err error) { refs, err = skimManifest(packed, refs[:0]); return err },
+		fmt.Sprintf("mark/packed-%dB", len(packed)): func() (err error) {
+			refs, err = skimManifest(packed, refs[:0])
+			return err
+		},
 		fmt.Sprintf("pull/packed-%dB", len(packed)): func() error { _, _, err := unpackManifestHead(packed); return err },
 		fmt.Sprintf("both/cbor-%dB", len(other)):    func() error { var r inCBOR; return decode(other, &r) },
 	}

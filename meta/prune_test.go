@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	ocidigest "github.com/opencontainers/go-digest"
+	"github.com/opencontainers/go-digest"
 
 	"skerry.dev/skerry/meta"
 )
@@ -27,7 +27,7 @@ func (w *world) prune(p meta.Prune) meta.PruneReport {
 }
 
 // digests lists those of a report, sorted.
-func digests(items []meta.PrunedItem) (all []ocidigest.Digest) {
+func digests(items []meta.PrunedItem) (all []digest.Digest) {
 	for _, i := range items {
 		all = append(all, i.Digest)
 	}
@@ -36,13 +36,13 @@ func digests(items []meta.PrunedItem) (all []ocidigest.Digest) {
 }
 
 // has says whether repository a holds the manifest.
-func (w *world) has(d ocidigest.Digest) bool {
+func (w *world) has(d digest.Digest) bool {
 	_, _, err := w.StatManifest("a", d)
 	return err == nil
 }
 
 // revisions pushes n manifests to tag v1, a minute apart, oldest first.
-func (w *world) revisions(n int) (all []ocidigest.Digest) {
+func (w *world) revisions(n int) (all []digest.Digest) {
 	w.t.Helper()
 	for i := range n {
 		w.pass(time.Minute)
@@ -99,7 +99,7 @@ func TestPruneKeepsWhatIsYoungOrInUse(t *testing.T) {
 	w.pass(2 * time.Hour)
 	w.push(manifest("a", "loose", nil)) // pushed again: young again
 	p := retention()
-	p.InUse = func(repo meta.RepoName, d ocidigest.Digest) bool { return repo == "a" && (d == all[0] || d == used) }
+	p.InUse = func(repo meta.RepoName, d digest.Digest) bool { return repo == "a" && (d == all[0] || d == used) }
 	report := w.prune(p)
 	if got := digests(report.Manifests); !slices.Equal(got, all[1:2]) {
 		t.Errorf("pruned %v, want revision 2 alone", got)
@@ -124,7 +124,7 @@ func TestPruneKeepsWhereTagsPoint(t *testing.T) {
 	w.push(manifest("a", "rev2", []meta.Tag{"v3"}))
 	w.pass(2 * time.Hour)
 	report := w.prune(meta.Prune{})
-	want := slices.Sorted(slices.Values([]ocidigest.Digest{all[0], all[1], gone}))
+	want := slices.Sorted(slices.Values([]digest.Digest{all[0], all[1], gone}))
 	if got := digests(report.Manifests); !slices.Equal(got, want) {
 		t.Errorf("pruned %v, want %v", got, want)
 	}
@@ -137,7 +137,7 @@ func TestPruneKeepsWhereTagsPoint(t *testing.T) {
 
 func TestPruneKeepsChildrenAndReferrersOfWhatIsKept(t *testing.T) {
 	w := newWorld(t)
-	put := func(name string, tags []meta.Tag, subject ocidigest.Digest, children ...ocidigest.Digest) ocidigest.Digest {
+	put := func(name string, tags []meta.Tag, subject digest.Digest, children ...digest.Digest) digest.Digest {
 		p := manifest("a", name, tags)
 		p.Subject, p.Manifests = subject, children
 		return w.push(p)
@@ -150,15 +150,15 @@ func TestPruneKeepsChildrenAndReferrersOfWhatIsKept(t *testing.T) {
 	looseLeaf := put("loose leaf", nil, "")
 	loose := put("loose", nil, "", looseLeaf, leaf)
 	looseSig := put("loose sig", nil, loose)
-	orphanSig := put("orphan sig", nil, ocidigest.FromString("never here"))
+	orphanSig := put("orphan sig", nil, digest.FromString("never here"))
 	tagged := put("tagged sig", []meta.Tag{"sha256-x.sig"}, loose)
 	w.pass(2 * time.Hour)
 	report := w.prune(retention())
-	want := slices.Sorted(slices.Values([]ocidigest.Digest{looseLeaf, loose, looseSig, orphanSig}))
+	want := slices.Sorted(slices.Values([]digest.Digest{looseLeaf, loose, looseSig, orphanSig}))
 	if got := digests(report.Manifests); !slices.Equal(got, want) {
 		t.Errorf("pruned %v, want %v", got, want)
 	}
-	for _, d := range []ocidigest.Digest{leaf, inner, sig, sigOfSig, tagged} {
+	for _, d := range []digest.Digest{leaf, inner, sig, sigOfSig, tagged} {
 		if !w.has(d) {
 			t.Errorf("%s is gone", d)
 		}
@@ -172,12 +172,12 @@ func TestPruneWalksNestedIndexesOnce(t *testing.T) {
 	below := w.push(manifest("a", "level0", nil))
 	for level := range 40 {
 		p := manifest("a", fmt.Sprint("level", level+1), nil)
-		p.Manifests = []ocidigest.Digest{below, below}
+		p.Manifests = []digest.Digest{below, below}
 		below = w.push(p)
 	}
 	w.push(manifest("a", "level0", nil))
 	top := manifest("a", "top", []meta.Tag{"v1"})
-	top.Manifests = []ocidigest.Digest{below, below}
+	top.Manifests = []digest.Digest{below, below}
 	w.push(top)
 	w.pass(2 * time.Hour)
 	if r := w.prune(retention()); len(r.Manifests) != 0 {
@@ -222,7 +222,7 @@ func TestPushBetweenDecisionAndDeletionWins(t *testing.T) {
 }
 
 // indexOf lists children.
-func indexOf(name string, children ...ocidigest.Digest) meta.PutManifest {
+func indexOf(name string, children ...digest.Digest) meta.PutManifest {
 	p := manifest("a", name, nil)
 	p.Manifests = children
 	return p
@@ -255,7 +255,7 @@ func TestUnreadableManifestKeepsItsRepositoryAndNoOther(t *testing.T) {
 	w.pass(2 * time.Hour)
 	restore := w.damage("m") // the first of repository a
 	report := w.prune(retention())
-	if got := digests(report.Manifests); !slices.Equal(got, []ocidigest.Digest{three}) {
+	if got := digests(report.Manifests); !slices.Equal(got, []digest.Digest{three}) {
 		t.Errorf("pruned %v", got)
 	}
 	if len(report.Problems) != 1 || !strings.Contains(report.Problems[0].Where, "a manifest") {

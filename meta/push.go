@@ -174,7 +174,8 @@ func (c *change) storeContent(packed, payload []byte) (i id, err error) {
 // was pushed again.
 func (c *change) storeManifest(r repoID, i id, cmd putManifest, refs []id) error {
 	rec := manifestRecord{
-		refs: refs, packed: cmd.Digest, size: int64(len(cmd.Payload)), mediaType: cmd.MediaType, artifactType: cmd.ArtifactType, subject: cmd.Subject,
+		refs: refs, packed: cmd.Digest, size: int64(len(cmd.Payload)),
+		mediaType: cmd.MediaType, artifactType: cmd.ArtifactType, subject: cmd.Subject,
 		pushed: c.now, put: c.now, actor: cmd.Actor, children: cmd.Manifests,
 	}
 	referrer := encode(referrerRecord{

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	ocidigest "github.com/opencontainers/go-digest"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"skerry.dev/skerry/meta"
@@ -13,8 +13,8 @@ import (
 
 func TestReferrersAreListedFilteredAndPaged(t *testing.T) {
 	w := newWorld(t)
-	subject := ocidigest.FromString("may come later")
-	var sigs, all []ocidigest.Digest
+	subject := digest.FromString("may come later")
+	var sigs, all []digest.Digest
 	for i := range 9 {
 		p := manifest("a", fmt.Sprint("ref", i), nil)
 		p.Subject, p.ArtifactType = subject, "application/sbom"
@@ -27,8 +27,8 @@ func TestReferrersAreListedFilteredAndPaged(t *testing.T) {
 	}
 	slices.Sort(sigs)
 	slices.Sort(all)
-	var got []ocidigest.Digest
-	for last, more := ocidigest.Digest(""), true; more; last = got[len(got)-1] {
+	var got []digest.Digest
+	for last, more := digest.Digest(""), true; more; last = got[len(got)-1] {
 		var refs []ocispec.Descriptor
 		var err error
 		refs, more, err = w.Referrers("a", subject, "", last, 4)
@@ -68,7 +68,7 @@ func TestReferrersAreListedFilteredAndPaged(t *testing.T) {
 func TestReferrersGoAndComeBackWithTheirManifest(t *testing.T) {
 	w := newWorld(t)
 	p := manifest("a", "sig", nil)
-	p.Subject, p.Annotations = ocidigest.FromString("subject"), map[string]string{"k": "v"}
+	p.Subject, p.Annotations = digest.FromString("subject"), map[string]string{"k": "v"}
 	w.push(p)
 	w.must(w.DeleteManifest(t.Context(), "a", p.Digest, ""))
 	if refs, _, err := w.Referrers("a", p.Subject, "", "", 10); err != nil || len(refs) != 0 {
@@ -88,7 +88,7 @@ func TestIndexesMayBeSparseAndBecomeWhole(t *testing.T) {
 	w := newWorld(t)
 	child := manifest("a", "child", nil)
 	index := manifest("a", "index", []meta.Tag{"v1"})
-	index.Manifests = []ocidigest.Digest{child.Digest, ocidigest.FromString("never pushed"), child.Digest}
+	index.Manifests = []digest.Digest{child.Digest, digest.FromString("never pushed"), child.Digest}
 	w.push(index)
 	w.check()
 	w.push(child)

@@ -12,7 +12,7 @@ import (
 type repoRecord struct {
 	Name    string `cbor:"1,keyasint"`
 	Created int64  `cbor:"2,keyasint"`
-	Links   uint64 `cbor:"3,keyasint"` // blobs the repository links; links are keyed by blob, so they cannot be counted here
+	Links   uint64 `cbor:"3,keyasint"` // links are keyed by blob: counting them would mean reading all
 }
 
 // findRepo returns the id of a repository, or [ErrRepositoryUnknown].

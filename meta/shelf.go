@@ -59,7 +59,8 @@ func (s *Store) readShelf(name RepoName) (sh *shelf, err error) {
 // problem notes what could not be read. The repository then keeps everything,
 // since what the record refers to is not known.
 func (sh *shelf) problem(where string, err error) {
-	sh.problems = append(sh.problems, Problem{Invariant: "record", Where: string(sh.name) + " " + where, What: err.Error()})
+	where = string(sh.name) + " " + where
+	sh.problems = append(sh.problems, Problem{Invariant: "record", Where: where, What: err.Error()})
 }
 
 func (sh *shelf) readManifests(tx *bbolt.Tx, r repoID) {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	ocidigest "github.com/opencontainers/go-digest"
+	"github.com/opencontainers/go-digest"
 
 	"skerry.dev/skerry/meta"
 )
@@ -34,8 +34,10 @@ func TestPushIsReadBackByTagAndDigest(t *testing.T) {
 	}
 	info, err := w.ResolveTag("team/app", "latest")
 	w.must(err)
-	want := meta.TagInfo{Tag: "latest", Digest: p.Digest, MediaType: p.MediaType, Size: int64(len(p.Payload)),
-		Generation: 1, Time: info.Time, Actor: "alice"}
+	want := meta.TagInfo{
+		Tag: "latest", Digest: p.Digest, MediaType: p.MediaType, Size: int64(len(p.Payload)),
+		Generation: 1, Time: info.Time, Actor: "alice",
+	}
 	if info != want || !info.Time.Equal(at) {
 		t.Errorf("tag is %+v, want %+v", info, want)
 	}
@@ -140,7 +142,7 @@ func TestSameDigestMayBeBlobAndManifest(t *testing.T) {
 
 func TestEveryAlgorithmIsADigest(t *testing.T) {
 	w := newWorld(t)
-	for _, a := range []ocidigest.Algorithm{ocidigest.SHA256, ocidigest.SHA384, ocidigest.SHA512} {
+	for _, a := range []digest.Algorithm{digest.SHA256, digest.SHA384, digest.SHA512} {
 		d := a.FromString("x")
 		w.must(w.LinkBlob(t.Context(), "a", d, 1, ""))
 		b, err := w.Blob("a", d)

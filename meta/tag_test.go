@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	ocidigest "github.com/opencontainers/go-digest"
+	"github.com/opencontainers/go-digest"
 
 	"skerry.dev/skerry/meta"
 )
@@ -163,7 +163,8 @@ func TestImmutableTags(t *testing.T) {
 		"delete tag":      w.DeleteTag(ctx, "prod/app", "v1", ""),
 		"delete manifest": w.DeleteManifest(ctx, "prod/app", one, ""),
 	} {
-		if !errors.As(err, &immutable) || immutable.Repo != "prod/app" || immutable.Tag != "v1" || immutable.Rule != rules[0] {
+		want := meta.ImmutableError{Repo: "prod/app", Tag: "v1", Rule: rules[0]}
+		if !errors.As(err, &immutable) || *immutable != want {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -267,7 +268,7 @@ func TestUndeleteSetsLinksThatWereDropped(t *testing.T) {
 	w := newWorld(t)
 	d := w.push(image("a", "one", nil, "config"))
 	w.must(w.DeleteManifest(t.Context(), "a", d, ""))
-	config := ocidigest.FromString("config")
+	config := digest.FromString("config")
 	w.must(w.UnlinkBlob(t.Context(), "a", config, ""))
 	_, err := w.Blob("a", config)
 	w.wants(err, meta.ErrNotFound)

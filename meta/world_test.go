@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	ocidigest "github.com/opencontainers/go-digest"
+	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"skerry.dev/skerry/meta"
@@ -117,9 +117,9 @@ func (w *world) wants(err, want error) {
 }
 
 // blob makes a blob of a name known to repo.
-func (w *world) blob(repo meta.RepoName, name string) ocidigest.Digest {
+func (w *world) blob(repo meta.RepoName, name string) digest.Digest {
 	w.t.Helper()
-	d := ocidigest.FromString(name)
+	d := digest.FromString(name)
 	w.must(w.LinkBlob(context.Background(), repo, d, int64(len(name)), "alice"))
 	return d
 }
@@ -128,7 +128,7 @@ func (w *world) blob(repo meta.RepoName, name string) ocidigest.Digest {
 func image(repo meta.RepoName, name string, tags []meta.Tag, blobs ...string) meta.PutManifest {
 	p := manifest(repo, name, tags)
 	for _, b := range blobs {
-		p.Blobs = append(p.Blobs, ocidigest.FromString(b))
+		p.Blobs = append(p.Blobs, digest.FromString(b))
 	}
 	return p
 }
@@ -137,13 +137,13 @@ func image(repo meta.RepoName, name string, tags []meta.Tag, blobs ...string) me
 func manifest(repo meta.RepoName, name string, tags []meta.Tag) meta.PutManifest {
 	payload := fmt.Appendf(nil, `{"schemaVersion":2,"name":%q}`, name)
 	return meta.PutManifest{
-		Repo: repo, Digest: ocidigest.FromBytes(payload), MediaType: ocispec.MediaTypeImageManifest,
+		Repo: repo, Digest: digest.FromBytes(payload), MediaType: ocispec.MediaTypeImageManifest,
 		Payload: payload, Tags: tags, Actor: "alice",
 	}
 }
 
 // push puts a manifest, after its blobs.
-func (w *world) push(p meta.PutManifest) ocidigest.Digest {
+func (w *world) push(p meta.PutManifest) digest.Digest {
 	w.t.Helper()
 	for _, d := range p.Blobs {
 		w.must(w.LinkBlob(context.Background(), p.Repo, d, 10, p.Actor))
