@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/types"
+	"golang.org/x/sys/unix"
 )
 
 // roomMin is how many bytes there must be before a log that found its disk full
@@ -60,7 +60,7 @@ func (s segments) OpenWriter(dir, name string) (types.WritableFile, error) {
 // allocate sets space aside for the first size bytes of f.
 func allocate(f *os.File, size int64) error {
 	for {
-		if err := syscall.Fallocate(int(f.Fd()), 0, 0, size); !errors.Is(err, syscall.EINTR) {
+		if err := unix.Fallocate(int(f.Fd()), 0, 0, size); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}
@@ -75,7 +75,7 @@ func room(dir string, size int64) error {
 		_ = f.Close()
 		_ = os.Remove(f.Name())
 	}
-	if err != nil && !errors.Is(err, syscall.EOPNOTSUPP) { // else the append will tell
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) { // else the append will tell
 		return fmt.Errorf("look for room in the log directory: %w", err)
 	}
 	return nil
@@ -87,9 +87,9 @@ func lockDir(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = f.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
+		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("%w: %s", ErrInUse, dir)
 		}
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
@@ -100,7 +100,7 @@ func lockDir(dir string) (*os.File, error) {
 // datasync makes the contents of a file durable whose size does not change.
 func datasync(f *os.File) error {
 	for {
-		if err := syscall.Fdatasync(int(f.Fd())); !errors.Is(err, syscall.EINTR) {
+		if err := unix.Fdatasync(int(f.Fd())); !errors.Is(err, unix.EINTR) {
 			return err
 		}
 	}

@@ -15,8 +15,8 @@ import (
 
 // How long the state machine is left alone after it said that its disk is full.
 const (
-	fullWaitMin = 50 * time.Millisecond
-	fullWaitMax = time.Second
+	fullWaitFirst = 50 * time.Millisecond
+	fullWaitLongest = time.Second
 )
 
 // A machine stands between raft and the state machine: it keeps the position,
@@ -100,10 +100,9 @@ func (m *machine) applyLocked(entries []*hraft.Log, apply apply) ([][]byte, erro
 	indexes := make([]uint64, 0, len(entries))
 	commands := make([][]byte, 0, len(entries))
 	for _, e := range entries {
-		switch e.Type {
-		case hraft.LogCommand:
+		if e.Type == hraft.LogCommand {
 			indexes, commands = append(indexes, e.Index), append(commands, e.Data)
-		case hraft.LogConfiguration:
+		} else { // a configuration: nothing else reaches the machine
 			pos.conf, pos.confIndex = hraft.DecodeConfiguration(e.Data), e.Index
 		}
 		pos.index, pos.term = e.Index, e.Term
@@ -126,7 +125,7 @@ func (m *machine) applyLocked(entries []*hraft.Log, apply apply) ([][]byte, erro
 // applyPatiently offers the commands again and again while the state machine
 // says that its disk is full.
 func (m *machine) applyPatiently(indexes []uint64, commands [][]byte, pos []byte) ([][]byte, error) {
-	for wait := fullWaitMin; ; wait = min(2*wait, fullWaitMax) {
+	for wait := fullWaitFirst; ; wait = min(2*wait, fullWaitLongest) {
 		results, err := m.sm.Apply(indexes, commands, pos)
 		if err == nil || m.isFull == nil || !errors.Is(err, m.isFull) {
 			if m.gate.set(machineFull, nil) && err == nil {

@@ -101,7 +101,7 @@ func live(t *testing.T, h home) {
 					os.Exit(1)
 				}
 				say.Lock()
-				fmt.Println("did", c)
+				fmt.Fprintln(os.Stdout, "did", c)
 				say.Unlock()
 			}
 		}()

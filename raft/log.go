@@ -56,7 +56,8 @@ func (l *logger) Log(level hclog.Level, msg string, args ...any) {
 	if !l.log.Enabled(ctx, lv) {
 		return
 	}
-	l.log.Log(ctx, lv, strings.ToLower(msg[:1])+msg[1:], attrs(args)...)
+	msg = strings.ToLower(msg[:1]) + msg[1:]
+	l.log.Log(ctx, lv, msg, attrs(args)...) //nolint:sloglint // constant where the guest says it
 }
 
 // attrs turns the guest's keys into snake_case and formats what it left to be.

@@ -72,13 +72,13 @@ func TestLogIsCutBehindCheckpointsOnly(t *testing.T) {
 func TestLogIsCutByItsBytes(t *testing.T) {
 	h := newHome(t)
 	h.cfg.SegmentSize, h.cfg.SnapshotBytes = 16<<10, 256<<10
-	n, l := h.ready(t)
+	n, _ := h.ready(t)
 	for i := range 400 {
 		propose(t, n, string(sized(i, 4<<10)))
 	}
 	eventually(t, "log is cut", func() bool { return n.Status().FirstIndex > 100 })
 	closeNode(t, n)
-	n, l = h.ready(t)
+	_, l := h.ready(t)
 	if len(l.entries()) != 400 {
 		t.Errorf("%d entries after the restart", len(l.entries()))
 	}

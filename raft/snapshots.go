@@ -13,8 +13,9 @@ import (
 // checkpointID names the one snapshot there is: the state machine as it stands.
 const checkpointID = "checkpoint"
 
-// A snapshotStore shows raft the state machine as its only snapshot, and keeps a file for each one that comes from another node, for as
-// long as it takes to install it.
+// A snapshotStore shows raft the state machine as its only snapshot, and keeps
+// a file for each one that comes from another node, for as long as it takes to
+// install it.
 type snapshotStore struct {
 	sm  StateMachine
 	dir string

@@ -89,7 +89,7 @@ func (p *Public) Run(ctx context.Context) error {
 		select {
 		case <-tick.C:
 			if err := p.renew(); err != nil {
-				p.log.Error("certificate not renewed", "err", err)
+				p.log.ErrorContext(ctx, "certificate not renewed", "err", err)
 			}
 		case <-ctx.Done():
 			return nil

@@ -271,12 +271,12 @@ func TestRunningServerShowsTheRenewedLeaf(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- p.Run(ctx) }()
 
-		time.Sleep(59 * 24 * time.Hour) // the bubble's clock
+		<-time.After(59 * 24 * time.Hour) // the bubble's clock
 		synctest.Wait()
 		if got := shown(t, p); !got.Equal(first) {
 			t.Error("leaf replaced too early")
 		}
-		time.Sleep(2 * 24 * time.Hour)
+		<-time.After(2 * 24 * time.Hour)
 		synctest.Wait()
 		if got := shown(t, p); got.Equal(first) || !got.Equal(leaf(t, cfg)) {
 			t.Error("new leaf not shown")
