@@ -247,3 +247,18 @@ func (db *DB) BucketBytes() (sizes map[string]int64, total int64, err error) {
 	})
 	return sizes, total, err
 }
+
+// CommandNames are the names that FORMAT.md gives to the types of commands.
+func CommandNames() map[int]string {
+	return map[int]string{
+		int(typeLinkBlob): "LinkBlob", int(typeMountBlob): "MountBlob", int(typeUnlinkBlob): "UnlinkBlob",
+		int(typePutManifest): "PutManifest", int(typeDeleteTag): "DeleteTag",
+		int(typeDeleteManifest): "DeleteManifest", int(typeUndelete): "Undelete",
+		int(typeUndeleteTag): "UndeleteTag", int(typeSetTagRules): "SetTagRules",
+		int(typePutAccount): "PutAccount", int(typeDeleteAccount): "DeleteAccount",
+		int(typePutResource): "PutResource", int(typeDeleteResource): "DeleteResource",
+		int(typeInitSecret): "InitSecret", int(typeGCBegin): "GCBegin", int(typeRenewLeases): "RenewLeases",
+		int(typeCondemn): "Condemn", int(typeGCEnd): "GCEnd", int(typeExpire): "Expire", int(typeSwept): "Swept",
+		int(typePruneTag): "PruneTag", int(typePruneManifests): "PruneManifests",
+	}
+}
