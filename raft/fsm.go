@@ -15,7 +15,7 @@ import (
 
 // How long the state machine is left alone after it said that its disk is full.
 const (
-	fullWaitFirst = 50 * time.Millisecond
+	fullWaitFirst   = 50 * time.Millisecond
 	fullWaitLongest = time.Second
 )
 
