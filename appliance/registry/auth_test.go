@@ -127,6 +127,32 @@ func TestNoPathGetsPastTheFront(t *testing.T) {
 	w.do("GET", "/v2/a/blobs/"+layer, nil).want(200)
 }
 
+// App has no access controller: what reaches it unasked must come to nothing.
+func TestAppWithoutAGrantDoesNothing(t *testing.T) {
+	w := newWorld(t)
+	d := w.pushImage("a", "v1").String()
+	layer := digest.FromString("layer of v1").String()
+	w.serve(registry.AppAlone)
+	for path, methods := range map[string][]string{
+		"/v2/_catalog":         {"GET"},
+		"/v2/a/tags/list":      {"GET"},
+		"/v2/a/manifests/v1":   {"GET", "HEAD", "PUT", "DELETE"},
+		"/v2/a/manifests/" + d: {"GET", "HEAD", "PUT", "DELETE"},
+		"/v2/a/blobs/" + layer: {"GET", "HEAD", "DELETE"},
+		uploads:                {"POST", "PUT"},
+	} {
+		for _, method := range methods {
+			if a := w.do(method, path, []byte("{}"), typed); a.status != 403 && !strings.HasPrefix(path, "/v2/_") {
+				t.Errorf("%s %s: %d", method, path, a.status)
+			} else if a.status < 400 {
+				t.Errorf("%s %s: %d", method, path, a.status)
+			}
+		}
+	}
+	w.serve(registry.Handler)
+	w.do("GET", "/v2/a/manifests/v1", nil).want(200)
+}
+
 // A digest is no permission: mounting needs pull on the source, and an upload is
 // what those without it get.
 func TestMountingNeedsPullOnTheSource(t *testing.T) {

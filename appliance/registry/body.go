@@ -23,7 +23,8 @@ type body struct {
 	moved   time.Time
 }
 
-// watch wraps r's body. done must be called when reading is over.
+// watch wraps r's body. The server lifts the deadline itself at the end of the body,
+// and before the next request.
 func watch(w http.ResponseWriter, r *http.Request) *body {
 	b := &body{from: r.Body, control: http.NewResponseController(w)}
 	b.extend(time.Now())
@@ -45,8 +46,10 @@ func (b *body) extend(now time.Time) {
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.from.Read(p)
 	b.got += n
-	// Moving the deadline costs more than reading does; once a second is enough.
-	if b.got >= progressBytes && b.control != nil {
+	// Moving the deadline costs more than reading does; once a second is enough. Not at
+	// the end: by then the server reads on, to see whether the client is still there, and
+	// would take a timeout for its end.
+	if err == nil && b.got >= progressBytes && b.control != nil {
 		if now := time.Now(); now.Sub(b.moved) >= time.Second {
 			b.extend(now)
 		}
@@ -55,12 +58,4 @@ func (b *body) Read(p []byte) (int, error) {
 		return n, &errBody{err}
 	}
 	return n, err
-}
-
-// done lifts the deadline: from now on the server itself reads from the connection,
-// to see whether the client is still there, and would take a timeout for its end.
-func (b *body) done() {
-	if b.control != nil {
-		_ = b.control.SetReadDeadline(time.Time{}) // a dead connection tells by itself
-	}
 }

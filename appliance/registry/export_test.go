@@ -23,6 +23,7 @@ const (
 	KindReferrers = kindReferrers
 
 	ProgressWindow = progressWindow
+	ProgressBytes  = progressBytes
 	PageBytesMax   = pageBytesMax
 	SmallBytes     = smallBytes
 )
@@ -54,6 +55,15 @@ func Oracle(ctx context.Context, cfg Config) (http.Handler, error) {
 	}
 	app := h.(*front).app
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		app.ServeHTTP(w, r.WithContext(withGrant(r.Context(), grant{actor: anonymous, write: true})))
+		app.ServeHTTP(w, r.WithContext(withGrant(r.Context(), grant{actor: anonymous})))
 	}), nil
+}
+
+// AppAlone is distribution's App as it is when the front did not ask anybody.
+func AppAlone(ctx context.Context, cfg Config) (http.Handler, error) {
+	h, err := Handler(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return h.(*front).app, nil
 }

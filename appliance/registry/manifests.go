@@ -136,9 +136,7 @@ func (h *front) readManifest(w http.ResponseWriter, r *http.Request) ([]byte, er
 	if r.ContentLength > 0 {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead) // ReadFrom wants room to see the end
 	}
-	body := watch(w, r)
-	defer body.done()
-	n, err := buf.ReadFrom(io.LimitReader(body, h.manifestMax+1))
+	n, err := buf.ReadFrom(io.LimitReader(watch(w, r), h.manifestMax+1))
 	if err != nil {
 		return nil, err
 	}

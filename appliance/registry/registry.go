@@ -197,7 +197,7 @@ func (h *front) serveRest(w http.ResponseWriter, r *http.Request, t target) erro
 			return err
 		}
 		delete(w.Header(), headVersion) // App adds its own
-		h.app.ServeHTTP(w, r.WithContext(withGrant(r.Context(), grant{actor: actor, write: true})))
+		h.app.ServeHTTP(w, r.WithContext(withGrant(r.Context(), grant{actor: actor})))
 		return nil
 	}
 	if t.repo != "" {

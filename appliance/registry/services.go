@@ -19,13 +19,10 @@ import (
 // This file is distribution's view of a namespace and a repository: each method is
 // one of repository's, with errors that App understands.
 
-// A grant is what the front allowed before it handed a request to App. App has no
-// access controller of its own; without a grant in its context it gets no repository,
-// and without write no change, whatever its router makes of a path.
-type grant struct {
-	actor string
-	write bool
-}
+// A grant says that the front asked the Authorizer before it handed a request to App.
+// App has no access controller of its own; without a grant in its context it gets no
+// repository and no list, whatever its router makes of a path.
+type grant struct{ actor string }
 
 type grantKey struct{}
 
@@ -46,7 +43,7 @@ func (n *namespace) Repository(ctx context.Context, name reference.Named) (distr
 	if err != nil {
 		return nil, distribution.ErrRepositoryNameInvalid{Name: name.Name(), Reason: err}
 	}
-	return service{n.repository(repo, g.actor), name, g.write}, nil
+	return service{n.repository(repo, g.actor), name}, nil
 }
 
 // Repositories implements distribution.Namespace.
@@ -78,7 +75,6 @@ func (n *namespace) BlobStatter() distribution.BlobStatter { return nil }
 type service struct {
 	repository
 	named reference.Named
-	write bool
 }
 
 func (s service) Named() reference.Named { return s.named }
@@ -91,14 +87,6 @@ func (s service) Manifests(context.Context, ...distribution.ManifestServiceOptio
 
 func (s service) Blobs(context.Context) distribution.BlobStore { return blobService{s} }
 func (s service) Tags(context.Context) distribution.TagService { return tagService{s} }
-
-// may refuses a change that the front did not grant.
-func (s service) may() error {
-	if s.write {
-		return nil
-	}
-	return asDistribution(target{}, ErrDenied)
-}
 
 func (s service) manifest(d digest.Digest) target {
 	return target{kind: kindManifest, repo: s.name, ref: d.String(), digest: d}
@@ -134,9 +122,6 @@ func (s manifestService) Get(_ context.Context, d digest.Digest, _ ...distributi
 func (s manifestService) Put(
 	ctx context.Context, dm distribution.Manifest, opts ...distribution.ManifestServiceOption,
 ) (digest.Digest, error) {
-	if err := s.may(); err != nil {
-		return "", err
-	}
 	mediaType, payload, err := dm.Payload()
 	if err != nil {
 		return "", fmt.Errorf("encode manifest: %w", err)
@@ -169,9 +154,6 @@ func setHeader(ctx context.Context, key, value string) {
 }
 
 func (s manifestService) Delete(ctx context.Context, d digest.Digest) error {
-	if err := s.may(); err != nil {
-		return err
-	}
 	err := asDistribution(s.manifest(d), s.deleteManifest(ctx, d))
 	if errors.As(err, new(distribution.ErrManifestUnknownRevision)) {
 		return distribution.ErrBlobUnknown // App compares with this one here
@@ -195,9 +177,6 @@ func (s tagService) Get(_ context.Context, tag string) (ocispec.Descriptor, erro
 func (s tagService) Tag(context.Context, string, ocispec.Descriptor) error { return nil }
 
 func (s tagService) Untag(ctx context.Context, tag string) error {
-	if err := s.may(); err != nil {
-		return err
-	}
 	t := s.tag(tag)
 	if t.tag == "" {
 		return distribution.ErrTagUnknown{Tag: tag}
@@ -278,9 +257,6 @@ func (s blobService) Put(context.Context, string, []byte) (ocispec.Descriptor, e
 func (s blobService) Create(ctx context.Context, opts ...distribution.BlobCreateOption) (
 	distribution.BlobWriter, error,
 ) {
-	if err := s.may(); err != nil {
-		return nil, err
-	}
 	var create distribution.CreateOptions
 	for _, o := range opts {
 		if err := o.Apply(&create); err != nil {
@@ -305,17 +281,11 @@ func (s blobService) Create(ctx context.Context, opts ...distribution.BlobCreate
 }
 
 func (s blobService) Resume(_ context.Context, id string) (distribution.BlobWriter, error) {
-	if err := s.may(); err != nil {
-		return nil, err
-	}
 	u, err := s.blobs.Resume(string(s.name), id)
 	return &writer{u, s}, asDistribution(target{kind: kindUpload, repo: s.name}, err)
 }
 
 func (s blobService) Delete(ctx context.Context, d digest.Digest) error {
-	if err := s.may(); err != nil {
-		return err
-	}
 	err := s.deleteBlob(ctx, d)
 	if errors.Is(err, meta.ErrUnavailable) {
 		setHeader(ctx, "Retry-After", retryAfter)

@@ -22,6 +22,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"skerry.dev/skerry/appliance/registry"
+	"skerry.dev/skerry/blobstore"
 )
 
 // Traps that others fell into, each with where it was found.
@@ -243,27 +244,61 @@ func (l *onePipe) Close() error {
 
 func (l *onePipe) Addr() net.Addr { return &net.TCPAddr{} }
 
-// A request after a watched one finds no deadline of its predecessor's.
+// Once the body is read there must be no deadline: the server goes on reading to see
+// whether the client is there, and would take a timeout for its end.
 func TestADeadlineEndsWithItsBody(t *testing.T) {
 	w := newWorld(t)
+	m := w.image("a", "v1", func(m *ocispec.Manifest) {
+		m.Annotations = map[string]string{"pad": strings.Repeat("x", registry.ProgressBytes)}
+	})
+	w.log.hook = func(ctx context.Context) { // a slow quorum
+		select {
+		case <-ctx.Done():
+			t.Error("the request was given up after its body was read")
+		case <-time.After(3 * registry.ProgressWindow):
+		}
+	}
 	synctest.Test(t, func(t *testing.T) {
 		client, stop := serveOnPipe(t, w.h)
 		answers := bufio.NewReader(client)
-		for i := range 3 {
-			body := fmt.Sprint("content ", i)
-			path := with("/v2/a/blobs/uploads/", "digest", digest.FromString(body).String())
-			_, err := fmt.Fprintf(client, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", path, len(body), body)
+		for range 2 {
+			_, err := fmt.Fprintf(client, "PUT /v2/a/manifests/v1 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", len(m))
+			w.must(err)
+			_, err = client.Write(m[:registry.ProgressBytes-1])
+			w.must(err)
+			<-time.After(2 * time.Second)
+			_, err = client.Write(m[registry.ProgressBytes-1:]) // with it enough has come, and all
 			w.must(err)
 			res, err := http.ReadResponse(answers, nil)
 			w.must(err)
 			if res.StatusCode != 201 {
-				t.Errorf("push %d: %d", i, res.StatusCode)
+				t.Errorf("status %d", res.StatusCode)
 			}
 			<-time.After(3 * registry.ProgressWindow) // the connection is only idle
 		}
 		_ = client.Close()
 		stop()
 	})
+}
+
+// quay#6318: the collector took a blob between its upload and its manifest. Until the
+// metadata knows the blob, nothing may take its bytes.
+func TestABlobIsPinnedUntilItIsKnown(t *testing.T) {
+	w := newWorld(t)
+	d := digest.FromString("content")
+	removed := 0
+	w.log.hook = func(context.Context) {
+		_, err := w.blobs.Remove(d, func() (bool, error) { return false, nil })
+		if !errors.Is(err, blobstore.ErrPinned) {
+			t.Errorf("removing a blob that is being pushed: %v", err)
+		}
+		removed++
+	}
+	w.do("POST", with(uploads, "digest", d.String()), []byte("content")).want(201)
+	w.do("POST", "/v2/c/blobs/uploads/?from=a/b&mount="+d.String(), nil).want(201)
+	if removed != 2 {
+		t.Errorf("%d commands", removed)
+	}
 }
 
 // distribution e0bac4837: a client that hangs up took work down that was not its own.

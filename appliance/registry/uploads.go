@@ -266,9 +266,7 @@ func (h *front) receive(w http.ResponseWriter, r *http.Request, u *blobstore.Upl
 	if r.ContentLength == 0 {
 		return nil
 	}
-	body := watch(w, r)
-	defer body.done()
-	n, err := u.ReadFrom(body)
+	n, err := u.ReadFrom(watch(w, r))
 	if err != nil {
 		return err
 	}

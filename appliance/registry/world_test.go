@@ -46,11 +46,15 @@ type oneNode struct {
 	db    *meta.DB
 	mu    sync.Mutex // held while a command is applied
 	index uint64
-	down  atomic.Bool // no quorum
+	down  atomic.Bool           // no quorum
+	hook  func(context.Context) // called before a command is agreed on, if set
 }
 
-func (p *oneNode) Propose(_ context.Context, command []byte) ([]byte, error) {
-	if p.down.Load() {
+func (p *oneNode) Propose(ctx context.Context, command []byte) ([]byte, error) {
+	if p.hook != nil {
+		p.hook(ctx)
+	}
+	if p.down.Load() || ctx.Err() != nil {
 		return nil, fmt.Errorf("propose: %w", meta.ErrUnavailable)
 	}
 	p.mu.Lock()
