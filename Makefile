@@ -51,7 +51,7 @@ race: ## unit tests under the race detector, three times
 	CGO_ENABLED=1 $(GO) test -buildvcs=false -race -shuffle=on -count=3 -timeout 30m ./...
 
 lint: ## vet, gofumpt and the linters of .golangci.yml; no fixes, only findings
-	bin=$(DEV) && $$bin/golangci-lint run --timeout 20m
+	bin=$(DEV) && $$bin/golangci-lint run --allow-parallel-runners --timeout 20m
 
 fmt: ## rewrite the files as lint wants them formatted
 	bin=$(DEV) && $$bin/golangci-lint fmt
