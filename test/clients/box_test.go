@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"skerry.dev/skerry/test/skerry"
@@ -30,6 +32,7 @@ type box struct {
 func newBox(t *testing.T) *box {
 	t.Helper()
 	b := &box{Server: skerry.Start(t, skerry.Options{}), t: t, home: home(t)}
+	t.Cleanup(b.endPause)
 	b.write("certs/ca.crt", b.read(b.CA))
 	b.write(".config/containers/policy.json", `{"default": [{"type": "insecureAcceptAnything"}]}`)
 	// vfs works on any file system, and nothing of podman's asks for systemd.
@@ -74,6 +77,22 @@ func writable(path string, d fs.DirEntry, err error) error {
 		return err
 	}
 	return os.Chmod(path, 0o700)
+}
+
+// endPause ends the process with which podman keeps the name space of an
+// ordinary user open, if there is one.
+func (b *box) endPause() {
+	pid, err := os.ReadFile(b.path("run", "libpod", "tmp", "pause.pid"))
+	if err != nil {
+		return // it was not podman, or it was root's
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(pid)))
+	if err == nil {
+		err = syscall.Kill(n, syscall.SIGKILL)
+	}
+	if err != nil {
+		b.t.Errorf("end podman's pause process: %v", err)
+	}
 }
 
 // path is a path in the box.

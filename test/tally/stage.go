@@ -33,8 +33,17 @@ func stage(ctx context.Context, out *lines, name string) count {
 	if err != nil {
 		out.printf("%s: %v\n", name, err)
 	}
-	out.printf("=== %s %s: %d passed, %d failed, %.0fs\n", name, verdict, c.passed, c.failed, time.Since(start).Seconds())
+	out.printf("=== %s %s: %d passed, %d failed, %.0fs, %.0fs of CPU\n",
+		name, verdict, c.passed, c.failed, time.Since(start).Seconds(), cpu(cmd).Seconds())
 	return c
+}
+
+// cpu is what an ended command and its children computed.
+func cpu(cmd *exec.Cmd) time.Duration {
+	if cmd.ProcessState == nil {
+		return 0 // it did not start
+	}
+	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 }
 
 // follow runs cmd and counts the events it writes; everything else it writes
