@@ -131,3 +131,14 @@ func FailAppend(tb testing.TB, dir string) (last uint64) {
 	}
 	return last
 }
+
+// Repair makes the tail of a log good.
+func Repair(tb testing.TB, dir string) error {
+	tb.Helper()
+	meta := segmentList{&metadb.BoltMetaDB{}}
+	err := repairTail(dir, meta, allOf)
+	if err := meta.BoltMetaDB.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	return err
+}

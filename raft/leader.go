@@ -40,6 +40,7 @@ func (l *leader) state() (ready bool, changed <-chan struct{}) {
 // Start and ends in Close.
 func (n *Node) watch(changes <-chan hraft.Observation) {
 	defer n.watching.Done()
+	n.noteLeader() // what was known before anybody listened
 	var again <-chan time.Time
 	for {
 		select {

@@ -102,48 +102,90 @@ func cutTail(f *os.File, info *types.SegmentInfo, upTo uint64) (commit, error) {
 	return good, f.Sync()
 }
 
-// readCommits reads a segment through. It is clean if zeros follow the last
-// commit; what a crash may have left still further behind shows when the log
-// gets there, by a checksum that is of something else. A commit with a wrong
-// checksum is the trace of an append that a crash interrupted, unless a good one
-// follows: then acknowledged entries are damaged, and that is an error.
+// readCommits reads a segment through, up to the first append that is not as it
+// was written. It is clean if there is none, but zeros; what a crash may have
+// left still further behind shows when the log gets there, by a checksum that is
+// of something else.
 func readCommits(f *os.File, base uint64) (commits []commit, clean bool, err error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, false, err
 	}
-	r := frames{r: bufio.NewReaderSize(f, 1<<18), sum: crc32.New(crc32.MakeTable(crc32.Castagnoli))}
-	if !r.skip(segmentHeader) {
-		return nil, r.zero, r.err
-	}
-	last, sealed, torn, open := base-1, uint64(0), false, false
-	for {
+	r := frames{r: bufio.NewReaderSize(f, 1<<18), sum: crc32.New(castagnoli())}
+	r.skip(segmentHeader)
+	good := commit{last: base - 1}
+	for next := good; ; {
 		kind, value, ok := r.next()
-		if !ok {
-			return commits, r.zero && !torn && !open, r.err
-		}
-		open = kind != segment.FrameCommit
-		switch kind {
-		case segment.FrameEntry:
-			last++
-		case segment.FrameIndex:
-			sealed = uint64(r.at) - uint64(pad(value))
-		case segment.FrameCommit:
-			good := value == r.commitSum
-			if good && torn {
-				return nil, false, fmt.Errorf("%w: an entry before %d is not as it was written", ErrDamaged, last)
-			}
-			torn = !good
-			if good {
-				commits = append(commits, commit{end: r.at, last: last, sealed: sealed})
-			}
+		switch {
+		case r.err != nil:
+			return commits, false, r.err
+		case !ok && r.zero && r.since == 0:
+			return commits, true, refuseDamage(f, good, zeroLook)
+		case !ok || kind == segment.FrameCommit && value != r.commitSum:
+			return commits, false, refuseDamage(f, good, math.MaxInt64)
+		case kind == segment.FrameEntry:
+			next.last++
+		case kind == segment.FrameIndex:
+			next.sealed = uint64(r.at) - uint64(pad(value))
+		case kind == segment.FrameCommit:
+			next.end = r.at
+			good, commits = next, append(commits, next)
 		}
 	}
 }
+
+// zeroLook is how far behind the end of a log its continuation is looked for:
+// what a disk forgets is blocks.
+const zeroLook = 1 << 20
+
+// refuseDamage tells an append that was interrupted, or the end, from entries
+// that were acknowledged and are damaged: behind those, other appends are whole.
+func refuseDamage(f *os.File, good commit, look int64) error {
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	b := make([]byte, max(0, min(look, st.Size()-good.end)))
+	if _, err := f.ReadAt(b, good.end); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	for i := frameHead; i+frameHead <= len(b); i += frameHead {
+		if b[i] == segment.FrameEntry && wholeAppend(b[i:]) {
+			return fmt.Errorf("%w: what follows entry %d is not as it was written", ErrDamaged, good.last)
+		}
+	}
+	return nil
+}
+
+// wholeAppend reports whether b begins with an append whose checksum is right.
+func wholeAppend(b []byte) bool {
+	for at := 0; at+frameHead <= len(b); {
+		kind, value, ok := parseHead(b[at:])
+		switch {
+		case !ok:
+			return false
+		case kind == segment.FrameCommit:
+			return value == crc32.Checksum(b[:at], castagnoli())
+		}
+		at += frameHead + int(pad(value))
+	}
+	return false
+}
+
+// parseHead reads the head of a frame.
+func parseHead(b []byte) (kind uint8, value uint32, ok bool) {
+	kind, value = b[0], binary.LittleEndian.Uint32(b[4:])
+	ok = kind >= segment.FrameEntry && kind <= segment.FrameCommit && allZero(b[1:4]) &&
+		(kind == segment.FrameCommit || value <= segment.MaxEntrySize)
+	return kind, value, ok
+}
+
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // frames reads frame after frame, and sums up what an append consists of.
 type frames struct {
 	r         *bufio.Reader
 	sum       hash.Hash32 // since the last commit
+	since     int         // frames since the last commit
 	commitSum uint32      // what the commit frame just read should say
 	at        int64       // offset
 	zero      bool        // no frame, but zeros, or the end of the file
@@ -153,28 +195,25 @@ type frames struct {
 // next reads a frame, and returns its type with its length or checksum.
 func (f *frames) next() (kind uint8, value uint32, ok bool) {
 	head, err := f.r.Peek(frameHead)
-	if errors.Is(err, io.EOF) {
-		f.zero = allZero(head)
-		return 0, 0, false
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, io.EOF) {
 		f.err = err
 		return 0, 0, false
 	}
-	kind, value = head[0], binary.LittleEndian.Uint32(head[4:])
-	switch kind {
-	case segment.FrameInvalid:
-		f.zero = allZero(head)
+	if f.zero = allZero(head); f.zero || len(head) < frameHead {
 		return 0, 0, false
-	case segment.FrameEntry, segment.FrameIndex:
-		return kind, value, f.skip(frameHead + int64(pad(value)))
-	case segment.FrameCommit:
-		f.commitSum = f.sum.Sum32()
-		ok := f.skip(frameHead)
+	}
+	kind, value, ok = parseHead(head)
+	if !ok {
+		return 0, 0, false
+	}
+	if kind == segment.FrameCommit {
+		f.commitSum, f.since = f.sum.Sum32(), 0
+		ok = f.skip(frameHead)
 		f.sum.Reset()
 		return kind, value, ok
 	}
-	return 0, 0, false
+	f.since++
+	return kind, value, f.skip(frameHead + int64(pad(value)))
 }
 
 // skip goes n bytes on, summing them up.

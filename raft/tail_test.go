@@ -133,13 +133,27 @@ func TestFailedAppendIsCutOffBeforeTheNext(t *testing.T) {
 	}
 }
 
+// TestDamagedLogIsRefused changes each byte of a log in turn. Only in its last
+// append that cannot be told from a crash.
 func TestDamagedLogIsRefused(t *testing.T) {
 	h, _ := written(t)
-	s := lastSegment(t, h)
-	at := s.end / 2
-	s.write(t, at, []byte{s.b[at] ^ 1})
-	_, err := raft.Start(h.cfg, openLedger(t, filepath.Join(h.dir, "db")))
-	if !errors.Is(err, raft.ErrDamaged) {
+	whole := lastSegment(t, h)
+	lastAppend := bytes.LastIndex(whole.b[:whole.end-8], []byte{3, 0, 0, 0}) + 8
+	if lastAppend < 900 || lastAppend > whole.end-16 {
+		t.Fatalf("last append at %d of %d", lastAppend, whole.end)
+	}
+	for i := range lastAppend {
+		whole.write(t, i, []byte{whole.b[i] ^ 1})
+		if err := raft.Repair(t, h.cfg.Dir); !errors.Is(err, raft.ErrDamaged) {
+			t.Errorf("byte %d of %d: %v", i, whole.end, err)
+		}
+		whole.write(t, i, whole.b[i:i+1])
+	}
+	if err := raft.Repair(t, h.cfg.Dir); err != nil {
+		t.Errorf("undamaged: %v", err)
+	}
+	whole.write(t, 200, make([]byte, 300)) // a block that the disk forgot
+	if _, err := raft.Start(h.cfg, openLedger(t, filepath.Join(h.dir, "db"))); !errors.Is(err, raft.ErrDamaged) {
 		t.Errorf("start: %v", err)
 	}
 }
