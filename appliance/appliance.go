@@ -127,13 +127,18 @@ func (a *Appliance) agree(ctx context.Context) error {
 		SnapshotInterval:  a.cfg.LogSnapshotEvery,
 		TrailingLogs:      a.cfg.LogTrailingEntries,
 	}, stateMachine{a.db})
-	if errors.Is(err, raft.ErrMismatch) {
+	if errors.Is(err, raft.ErrMismatch) || errors.Is(err, raft.ErrDamaged) {
 		return fmt.Errorf("%w: put back what was moved, or build a new data directory with skerry restore", err)
 	}
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
-	if err := a.node.WaitLeader(ctx); err != nil {
+	err = a.node.WaitLeader(ctx)
+	if errors.Is(err, raft.ErrFull) { // reads go on, and the log by itself when there is room (I9)
+		a.log.WarnContext(ctx, "the disk is full: starting without writes", "err", err)
+		err = a.node.ReadIndex(ctx)
+	}
+	if err != nil {
 		return fmt.Errorf("wait for the metadata log: %w", err)
 	}
 	a.meta = meta.NewStore(a.db, proposer{a.node}, meta.StoreConfig{Grace: a.cfg.Grace})
@@ -190,6 +195,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	g.Go(func() error { return a.serve(ctx) })
 	g.Go(func() error { return a.db.Run(ctx) })
 	g.Go(func() error { return a.diskLoop(ctx) })
+	g.Go(func() error { return a.logLoop(ctx) })
 	g.Go(func() error { return a.collectLoop(ctx) })
 	g.Go(func() error { return a.pruneLoop(ctx) })
 	g.Go(func() error { return a.scrubLoop(ctx) })

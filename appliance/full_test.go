@@ -21,7 +21,8 @@ const mib = 1 << 20
 // collecting make room again.
 func TestAFullDiskStopsWritesNotLife(t *testing.T) {
 	data := disk(t, "160m")
-	n := start(t, appliance.Config{Data: data, LogSegmentBytes: mib, Grace: time.Millisecond})
+	cfg := appliance.Config{Data: data, LogSegmentBytes: mib, Grace: time.Millisecond}
+	n := start(t, cfg)
 	first := []byte("what was there before")
 	n.push("full/kept", "1", first)
 
@@ -58,6 +59,13 @@ func TestAFullDiskStopsWritesNotLife(t *testing.T) {
 		t.Errorf("pulled %q", got)
 	}
 	n.want(http.StatusOK, http.MethodGet, "/v2/full/kept/manifests/1", "", nil)
+
+	// It also starts on a disk like that.
+	n.stop()
+	n = start(t, cfg)
+	if got := n.want(http.StatusOK, http.MethodGet, blobPath("full/kept", first), "", nil); got != string(first) {
+		t.Errorf("pulled %q after a restart", got)
+	}
 
 	// Deletes and a collection find room in the reserve.
 	for i := range pushed {

@@ -10,6 +10,7 @@ import (
 
 	"skerry.dev/skerry/appliance/api"
 	"skerry.dev/skerry/blobstore"
+	"skerry.dev/skerry/raft"
 )
 
 var (
@@ -57,6 +58,18 @@ func (a *Appliance) watchDisk() error {
 			"free_bytes", usage.Free, "total_bytes", usage.Total)
 	}
 	return a.blobs.Relieve()
+}
+
+// logLoop ends the process when the metadata log cannot go on in it, so that
+// its supervisor starts it again: the log is replayed then, and what failed is
+// tried once more.
+func (a *Appliance) logLoop(ctx context.Context) error {
+	for every(ctx, time.Second) {
+		if err := a.node.Status().Trouble; errors.Is(err, raft.ErrStopped) {
+			return fmt.Errorf("the metadata log stopped, a restart may help: %w", err)
+		}
+	}
+	return nil
 }
 
 // writable returns why writes that take space are refused now, or nil. It is
