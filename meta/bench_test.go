@@ -178,6 +178,10 @@ func BenchmarkBlob(b *testing.B) {
 // manifest, each a transaction of its own as on an idle node.
 func BenchmarkPutManifest(b *testing.B) {
 	f := benchFilled(b)
+	ctx, cancel := context.WithCancel(context.Background())
+	running := make(chan error)
+	go func() { running <- f.db.Run(ctx) }() // checkpoints, as in life
+	defer func() { cancel(); f.must(<-running) }()
 	rng := rand.New(rand.NewPCG(1, 1))
 	loop(b, func() {
 		f.pushOne(f.Store, rng.IntN(f.repos))
