@@ -106,7 +106,7 @@ func (a *Appliance) backupBlob(ar *archiver, b meta.Blob) (ok bool, err error) {
 	if err != nil {
 		return false, nil //nolint:nilerr // missing or unreadable: the tail names it
 	}
-	defer f.Close() //nolint:errcheck // only read from
+	defer f.Close()
 	if st, err := f.Stat(); err != nil || st.Size() != b.Size {
 		return false, nil //nolint:nilerr // of another size: the tail names it
 	}

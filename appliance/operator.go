@@ -26,7 +26,9 @@ func (o operator) Prune(ctx context.Context, q api.PruneRequest, actor string) (
 	return o.a.prune(ctx, q, actor)
 }
 
-func (o operator) Scrub(ctx context.Context, q api.ScrubRequest, progress func(api.ScrubReport)) (api.ScrubReport, error) {
+func (o operator) Scrub(
+	ctx context.Context, q api.ScrubRequest, progress func(api.ScrubReport),
+) (api.ScrubReport, error) {
 	return o.a.scrub(ctx, q, progress)
 }
 
@@ -72,7 +74,8 @@ func (o operator) TagRules(context.Context) ([]meta.TagRule, error) { return o.a
 func (o operator) SetTagRules(ctx context.Context, rules []meta.TagRule, actor string) error {
 	for i, r := range rules {
 		if r.Repositories == "" || r.Tags == "" {
-			return fmt.Errorf("%w: rule %d needs a pattern for repositories and one for tags; * matches all", api.ErrInvalid, i+1)
+			return fmt.Errorf("%w: rule %d needs a pattern for repositories and one for tags; * matches all",
+				api.ErrInvalid, i+1)
 		}
 	}
 	return o.a.meta.SetTagRules(ctx, rules, actor)
@@ -80,7 +83,8 @@ func (o operator) SetTagRules(ctx context.Context, rules []meta.TagRule, actor s
 
 func (o operator) Object(_ context.Context, kind, name string) ([]byte, error) {
 	if kind != resource.PrunerKind || name != resource.PrunerName {
-		return nil, fmt.Errorf("%w: there is one %s and it is called %s", meta.ErrNotFound, resource.PrunerKind, resource.PrunerName)
+		return nil, fmt.Errorf("%w: there is one %s and it is called %s",
+			meta.ErrNotFound, resource.PrunerKind, resource.PrunerName)
 	}
 	doc, _, next, err := o.a.pruner(time.Now())
 	if err != nil {

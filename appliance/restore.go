@@ -54,7 +54,9 @@ func Restore(ctx context.Context, data string, archive io.Reader, log *slog.Logg
 	return report, syncDir(filepath.Dir(filepath.Clean(data)))
 }
 
-func restoreInto(ctx context.Context, building string, archive io.Reader, log *slog.Logger) (_ *RestoreReport, err error) {
+func restoreInto(
+	ctx context.Context, building string, archive io.Reader, log *slog.Logger,
+) (_ *RestoreReport, err error) {
 	dir, err := openDataDir(building)
 	if err != nil {
 		return nil, err

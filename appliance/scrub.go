@@ -36,7 +36,9 @@ func (a *Appliance) scrubLoop(ctx context.Context) error {
 // scrub reads every blob on this disk and compares it with its name (I6). Bad
 // bytes go to quarantine; files that nothing knows, left by a push that never
 // finished, are removed.
-func (a *Appliance) scrub(ctx context.Context, q api.ScrubRequest, progress func(api.ScrubReport)) (api.ScrubReport, error) {
+func (a *Appliance) scrub(
+	ctx context.Context, q api.ScrubRequest, progress func(api.ScrubReport),
+) (api.ScrubReport, error) {
 	var report api.ScrubReport
 	if err := a.expected(ctx, func(b meta.Blob, present bool) {
 		report.TotalBlobs++
@@ -66,7 +68,9 @@ func (a *Appliance) scrub(ctx context.Context, q api.ScrubRequest, progress func
 	return report, nil
 }
 
-func (a *Appliance) scrubOne(ctx context.Context, b blobstore.Info, rate *blobstore.Rate, report *api.ScrubReport) error {
+func (a *Appliance) scrubOne(
+	ctx context.Context, b blobstore.Info, rate *blobstore.Rate, report *api.ScrubReport,
+) error {
 	known, err := a.meta.Known(b.Digest)
 	if err != nil {
 		return err

@@ -97,6 +97,12 @@ func (n *node) want(status int, method, path, kind string, body []byte) string {
 	return answer
 }
 
+// status is what the control API says of the registry.
+func (n *node) status() string {
+	n.t.Helper()
+	return n.want(http.StatusOK, http.MethodGet, "/apis/skerry.dev/v1/status", "", nil)
+}
+
 func blobPath(repo string, content []byte) string {
 	return "/v2/" + repo + "/blobs/" + digest.FromBytes(content).String()
 }
@@ -108,15 +114,13 @@ func (n *node) putBlob(repo string, content []byte) (int, string) {
 	return n.do(http.MethodPost, path, "application/octet-stream", content)
 }
 
-// push pushes an image of one blob and returns its manifest's digest.
-func (n *node) push(repo, tag string, content []byte) digest.Digest {
+// push pushes an image of one blob.
+func (n *node) push(repo, tag string, content []byte) {
 	n.t.Helper()
 	if status, answer := n.putBlob(repo, content); status != http.StatusCreated {
 		n.t.Fatalf("push blob: status %d: %s", status, answer)
 	}
-	m := manifestOf(content)
-	n.want(http.StatusCreated, http.MethodPut, "/v2/"+repo+"/manifests/"+tag, manifestType, m)
-	return digest.FromBytes(m)
+	n.want(http.StatusCreated, http.MethodPut, "/v2/"+repo+"/manifests/"+tag, manifestType, manifestOf(content))
 }
 
 func manifestOf(content []byte) []byte {

@@ -104,7 +104,7 @@ func (c *Client) Backup(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read from
+	defer resp.Body.Close()
 	if _, err := io.Copy(w, resp.Body); err != nil {
 		return fmt.Errorf("read backup: %w", err)
 	}
@@ -124,7 +124,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read from
+	defer resp.Body.Close()
 	if out == nil {
 		return nil
 	}
@@ -143,7 +143,7 @@ func (c *Client) stream(ctx context.Context, path string, in any, each func(even
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read from
+	defer resp.Body.Close()
 	for dec := json.NewDecoder(resp.Body); ; {
 		var e event
 		if err := dec.Decode(&e); errors.Is(err, io.EOF) {
@@ -178,10 +178,11 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader) 
 	if resp.StatusCode < 300 {
 		return resp, nil
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read from
+	defer resp.Body.Close()
 	f := new(Failure)
 	if err := json.NewDecoder(io.LimitReader(resp.Body, bodyMax)).Decode(f); err != nil || f.Message == "" {
-		return nil, fmt.Errorf("%s %s: the server answered %s, which is not Skerry's way to say no", method, path, resp.Status)
+		return nil, fmt.Errorf("%s %s: the server answered %s, which is not Skerry's way to say no",
+			method, path, resp.Status)
 	}
 	return nil, f
 }

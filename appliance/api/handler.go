@@ -36,12 +36,15 @@ type handler struct {
 	Config
 }
 
+// An operation answers one kind of request, of a caller that was let in.
+type operation func(w http.ResponseWriter, r *http.Request, actor string) error
+
 // Handler serves the control API under /apis/.
 func Handler(cfg Config) http.Handler {
 	h := handler{cfg}
 	op := cfg.Operator
 	mux := http.NewServeMux()
-	on := func(pattern string, f func(http.ResponseWriter, *http.Request, string) error) {
+	on := func(pattern string, f operation) {
 		mux.Handle(pattern, h.admitted(f))
 	}
 
@@ -97,7 +100,7 @@ func namesIn(r *http.Request) (meta.RepoName, meta.Tag, error) {
 }
 
 // admitted runs f for callers that Admit lets in, and turns errors into answers.
-func (h handler) admitted(f func(http.ResponseWriter, *http.Request, string) error) http.Handler {
+func (h handler) admitted(f operation) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		actor, err := h.Admit(r)
 		if err == nil {
@@ -110,7 +113,7 @@ func (h handler) admitted(f func(http.ResponseWriter, *http.Request, string) err
 }
 
 // answer makes a handler of a function from one JSON value to another.
-func answer[Q, A any](f func(*http.Request, string, Q) (A, error)) func(http.ResponseWriter, *http.Request, string) error {
+func answer[Q, A any](f func(*http.Request, string, Q) (A, error)) operation {
 	return func(w http.ResponseWriter, r *http.Request, actor string) error {
 		var q Q
 		if r.Method != http.MethodGet {

@@ -16,8 +16,8 @@ func backupCommand() *cli.Command {
 		Name:      "backup",
 		Usage:     "write everything that the registry holds to one archive",
 		ArgsUsage: "FILE",
-		Description: "Takes a consistent copy of a running registry while it is used. FILE - is standard output. The archive\n" +
-			"holds the CA's key: keep it as safe as the data.",
+		Description: "Takes a consistent copy of a running registry while it is used. FILE - is standard output.\n" +
+			"The archive holds the CA's key: keep it as safe as the data.",
 		Flags:  connectFlags(),
 		Action: backup,
 	}
@@ -83,7 +83,7 @@ func restore(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		defer f.Close() //nolint:errcheck // only read from
+		defer f.Close()
 		if info, err := f.Stat(); err == nil {
 			total = info.Size()
 		}

@@ -57,8 +57,8 @@ func pruneCommand() *cli.Command {
 		Name:      "prune",
 		Usage:     "apply the retention rules to tags and manifests",
 		ArgsUsage: " ",
-		Description: "Runs the pruner that the ImagePruner object schedules, with its settings unless flags say otherwise.\n" +
-			"What it deletes can be undeleted within the grace period; skerry gc frees the space afterwards.",
+		Description: "Runs the pruner that the ImagePruner object schedules, with its settings unless flags say\n" +
+			"otherwise. What it deletes can be undeleted within the grace period; skerry gc frees the space afterwards.",
 		Flags: connectFlags(outputFlag(), dryRunFlag(),
 			&cli.IntFlag{Name: "keep-tag-revisions", Usage: "keep `N` revisions of each tag"},
 			&cli.DurationFlag{Name: "keep-younger-than", Usage: "keep what is younger than `DURATION`"},
@@ -108,7 +108,9 @@ func scrubCommand() *cli.Command {
 		Description: "Damaged blobs are moved to quarantine and are no longer served; push or restore them again.\n" +
 			"Exits with 3 when anything is damaged or missing.",
 		Flags: connectFlags(outputFlag(),
-			&cli.StringFlag{Name: "rate", Usage: "read at most `BYTES` a second, as in 20MB (default: as fast as the disk allows)"},
+			&cli.StringFlag{
+				Name: "rate", Usage: "read at most `BYTES` a second, as in 20MB (default: as fast as the disk allows)",
+			},
 		),
 		Action: scrub,
 	}

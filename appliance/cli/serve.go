@@ -149,7 +149,8 @@ func greet(w io.Writer, a *appliance.Appliance, data string) {
   pull     podman pull%s %s/NAMESPACE/NAME:TAG
   look     skerry status --data %s
 
-`, appliance.Version(), scheme, host, trust, host, filepath.Join(data, "admin-password"), trust, host, trust, host, data)
+`, appliance.Version(), scheme, host, trust, host, filepath.Join(data, "admin-password"),
+		trust, host, trust, host, data)
 }
 
 // clientHost is what a client on this machine calls addr.

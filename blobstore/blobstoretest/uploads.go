@@ -105,7 +105,8 @@ func (t suite) uploadBelongsToItsScope() {
 			mustBe(t, "stat of another scope", err, blobstore.ErrNotFound)
 		}
 		for _, id := range []string{
-			"", ".", "..", "../" + id, id + ".", id[:35] + "/", strings.Repeat("a", 36), strings.ReplaceAll(id, "-", ""), id + "\x00",
+			"", ".", "..", "../" + id, id + ".", id[:35] + "/",
+			strings.Repeat("a", 36), strings.ReplaceAll(id, "-", ""), id + "\x00",
 		} {
 			_, err := s.Resume("library/a", id)
 			mustBe(t, "resume of "+id, err, blobstore.ErrNotFound)

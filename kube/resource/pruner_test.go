@@ -35,10 +35,14 @@ func TestPrunerFields(t *testing.T) {
 		{"schedule", "spec: {schedule: '*/5 * * * *', suspend: true}", func(p resource.Pruner) bool {
 			return p.Schedule == "*/5 * * * *" && p.Suspend
 		}},
-		{"duration wins over the old field", "spec: {keepYoungerThan: 1000, keepYoungerThanDuration: 2h}",
-			func(p resource.Pruner) bool { return p.KeepYoungerThan == 2*time.Hour }},
-		{"the old field alone", "spec: {keepYoungerThan: 3600000000000}",
-			func(p resource.Pruner) bool { return p.KeepYoungerThan == time.Hour }},
+		{
+			"duration wins over the old field", "spec: {keepYoungerThan: 1000, keepYoungerThanDuration: 2h}",
+			func(p resource.Pruner) bool { return p.KeepYoungerThan == 2*time.Hour },
+		},
+		{
+			"the old field alone", "spec: {keepYoungerThan: 3600000000000}",
+			func(p resource.Pruner) bool { return p.KeepYoungerThan == time.Hour },
+		},
 		{"pod fields are named", "spec: {nodeSelector: {a: b}, tolerations: [{key: k}]}", func(p resource.Pruner) bool {
 			return strings.Join(p.NotApplicable, " ") == "nodeSelector tolerations"
 		}},

@@ -10,15 +10,15 @@ import (
 )
 
 // make adds a new node to a directory.
-func (k *kernel) make(h *fuse.InHeader, name string, mode uint32, out *fuse.EntryOut) (*node, fuse.Status) {
+func (k *kernel) make(h *fuse.InHeader, name string, mode uint32, out *fuse.EntryOut) fuse.Status {
 	dir := k.known[h.NodeId]
 	if dir.folder.names[name] != nil {
-		return nil, fuse.Status(syscall.EEXIST)
+		return fuse.Status(syscall.EEXIST)
 	}
 	n := k.newNode(mode, h.Owner)
 	k.enter("create", dir, name, n)
 	k.tell(n, out)
-	return n, fuse.OK
+	return fuse.OK
 }
 
 // enter changes one name of a directory; nil takes it away.
@@ -34,8 +34,7 @@ func (k *kernel) Mkdir(_ <-chan struct{}, in *fuse.MkdirIn, name string, out *fu
 		return fuse.EIO
 	}
 	defer k.stepped()
-	_, status := k.make(&in.InHeader, name, in.Mode&0o7777|syscall.S_IFDIR, out)
-	return status
+	return k.make(&in.InHeader, name, in.Mode&0o7777|syscall.S_IFDIR, out)
 }
 
 // Mknod implements fuse.RawFileSystem. It is how sockets come into being.
@@ -44,8 +43,7 @@ func (k *kernel) Mknod(_ <-chan struct{}, in *fuse.MknodIn, name string, out *fu
 		return fuse.EIO
 	}
 	defer k.stepped()
-	_, status := k.make(&in.InHeader, name, in.Mode, out)
-	return status
+	return k.make(&in.InHeader, name, in.Mode, out)
 }
 
 // Create implements fuse.RawFileSystem.
@@ -55,7 +53,7 @@ func (k *kernel) Create(_ <-chan struct{}, in *fuse.CreateIn, name string, out *
 	}
 	defer k.stepped()
 	out.OpenFlags = fuse.FOPEN_KEEP_CACHE
-	_, status := k.make(&in.InHeader, name, in.Mode&0o7777|syscall.S_IFREG, &out.EntryOut)
+	status := k.make(&in.InHeader, name, in.Mode&0o7777|syscall.S_IFREG, &out.EntryOut)
 	return status
 }
 

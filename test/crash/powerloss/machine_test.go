@@ -47,7 +47,8 @@ type machine struct {
 // newMachine makes a machine with an empty disk, switched off.
 func newMachine(t *testing.T, seed uint64, o powerloss.Options, args ...string) *machine {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "skerry-power-") // short enough for the name of a socket
+	//nolint:usetesting // the name of a socket must fit, and those of tests are long
+	dir, err := os.MkdirTemp("", "skerry-power-")
 	ok(t, err)
 	t.Cleanup(func() { ok(t, os.Remove(dir)) })
 	m := &machine{
