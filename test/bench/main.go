@@ -111,6 +111,15 @@ func parse(args []string, stderr io.Writer) (Options, error) {
 // bench builds what has to be built, runs the groups of rows one after the other and
 // removes what the servers left.
 func bench(ctx context.Context, opts Options, progress io.Writer) (_ *Report, err error) {
+	// The servers run in directories of their own.
+	for _, program := range []*string{&opts.Skerry, &opts.Distribution} {
+		if *program == "" {
+			continue
+		}
+		if *program, err = filepath.Abs(*program); err != nil {
+			return nil, fmt.Errorf("find program: %w", err)
+		}
+	}
 	if opts.Distribution == "" {
 		fmt.Fprintln(progress, "building distribution's registry (minutes the first time)")
 		if opts.Distribution, err = buildDistribution(ctx, opts.Dir); err != nil {
