@@ -15,9 +15,11 @@ JSON    ?=
 
 DEV      = $$(packaging/tools/install packaging/tools)
 CLIENTS  = $$(packaging/tools/install packaging/tools/clients)
-# What Debian packages bring: a compiler for the race detector, and the clients.
+# What Debian packages bring: a compiler for the race detector, the clients, and
+# leave for ordinary users to mount the disk whose power is cut.
 RACE     = gcc=gcc /usr/include/stdlib.h=libc6-dev
 DEBIAN   = skopeo=skopeo podman=podman buildah=buildah ctr=containerd zstd=zstd
+FUSE     = fusermount3=fuse3
 E2E      = $(GO) test -buildvcs=false $(JSON) -count=1
 
 .DEFAULT_GOAL := check
@@ -36,7 +38,7 @@ test: build ## everything: installs what it needs, runs every test, ends with "N
 	$(GO) run -buildvcs=false ./test/tally -summary $(SUMMARY) packages unit+tools lint conformance clients crash
 
 packages: ## the Debian packages that tests need, if they are missing
-	@packaging/tools/packages $(RACE) $(DEBIAN)
+	@packaging/tools/packages $(RACE) $(DEBIAN) $(FUSE)
 
 tools: ## the pinned Go tools, built once and kept in ~/.cache/skerry-tools
 	@packaging/tools/install packaging/tools
@@ -77,7 +79,8 @@ clients: build ## skopeo, podman, buildah, ctr, crane, regctl, helm, cosign and 
 	@packaging/tools/packages $(DEBIAN)
 	bin=$(CLIENTS) && PATH="$$bin:$$PATH" $(E2E) -tags clients -timeout 20m ./test/clients
 
-crash: build ## kill it at the worst instants and look at what is left
+crash: build ## kill it, or cut its power, at the worst instants and look at what is left
+	@packaging/tools/packages $(FUSE)
 	$(E2E) -tags crash -timeout 30m ./test/crash/...
 
 clean: ## what build and run made; the data of make run stays
