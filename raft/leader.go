@@ -49,15 +49,17 @@ func (n *Node) watch(changes <-chan hraft.Observation) {
 		case <-n.logs.grown:
 			go n.cutLog() // ends with raft, and must not hold up what is watched here
 		case <-again:
-			// Room again? Then there is no need to wait for an election.
-			if n.logs.recover() == nil {
+			// Room again? Then there is no need to wait for an election. A campaign
+			// that went wrong is repeated.
+			if n.raft.State() != hraft.Leader && (!n.gate.has(logFull) || n.logs.recover() == nil) {
 				n.campaign()
 			}
 		case <-n.closing:
 			return
 		}
 		again = nil
-		if n.raft.State() != hraft.Leader && n.gate.has(logFull) {
+		// A leader whose log is full is about to step down, which may not be seen yet.
+		if n.raft.State() != hraft.Leader || n.gate.has(logFull) {
 			again = time.After(roomEvery)
 		}
 	}
