@@ -123,7 +123,7 @@ func (c *collection) sweep(ctx context.Context) error {
 	if err := c.store.view(func(tx *bbolt.Tx) error { return c.decide(ctx, tx, now) }); err != nil {
 		return fmt.Errorf("mark: %w", err)
 	}
-	for ids := range slices.Chunk(c.renew, batchMax) {
+	for ids := range slices.Chunk(c.renew, batch) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -131,17 +131,17 @@ func (c *collection) sweep(ctx context.Context) error {
 			return fmt.Errorf("renew leases: %w", err)
 		}
 	}
-	for chunk := range slices.Chunk(c.garbage, batchMax) {
+	for chunk := range slices.Chunk(c.garbage, batch) {
 		if err := c.condemn(ctx, condemn{Blobs: c.untouched(chunk)}); err != nil {
 			return err
 		}
 	}
-	for ids := range slices.Chunk(c.orphans, batchMax) {
+	for ids := range slices.Chunk(c.orphans, batch) {
 		if err := c.condemn(ctx, condemn{Contents: ids}); err != nil {
 			return err
 		}
 	}
-	for ids := range slices.Chunk(c.heldElse, batchMax) {
+	for ids := range slices.Chunk(c.heldElse, batch) {
 		if err := c.condemn(ctx, condemn{Held: ids}); err != nil {
 			return err
 		}
@@ -188,12 +188,12 @@ func (c *collection) expire(ctx context.Context) error {
 		c.report.Manifests += reply.Manifests
 		return nil
 	}
-	for keys := range slices.Chunk(graves, batchMax) {
+	for keys := range slices.Chunk(graves, batch) {
 		if err := propose(expire{Graves: keys}); err != nil {
 			return err
 		}
 	}
-	for keys := range slices.Chunk(tags, batchMax) {
+	for keys := range slices.Chunk(tags, batch) {
 		if err := propose(expire{Tags: keys}); err != nil {
 			return err
 		}

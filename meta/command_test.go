@@ -142,6 +142,26 @@ func TestUnknownCommandsStopTheStateMachine(t *testing.T) {
 	}
 }
 
+// One command must not hold up all others for long, whoever proposed it.
+func TestOversizedBatchesAreRefused(t *testing.T) {
+	w := newWorld(t)
+	w.blob("a", "x")
+	w.pass(2 * grace)
+	_, err := w.Propose(t.Context(), meta.BeginCommand(w.Store))
+	w.must(err)
+	before, err := w.db.Export()
+	w.must(err)
+	for i, c := range meta.OversizedCommands(w.Store, w.index) {
+		res, err := w.Propose(t.Context(), c)
+		w.must(err)
+		after, err := w.db.Export()
+		w.must(err)
+		if len(res) == 0 || after != before {
+			t.Errorf("command %d: result %x, changed %v", i, res, after != before)
+		}
+	}
+}
+
 func TestTimeNeverGoesBack(t *testing.T) {
 	w := newWorld(t)
 	w.push(manifest("a", "one", []meta.Tag{"v1"}))

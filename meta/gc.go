@@ -20,8 +20,13 @@ import (
 // however commands and mark interleave. An epoch that was not ended is void as
 // soon as another begins.
 
-// batchMax bounds the items of one command.
-const batchMax = 1000
+// batchMax bounds the items of one command; batch is how many are proposed at
+// once. Each item may dirty several pages far apart, and pushes wait for the
+// transaction: a hundred take about a megabyte and a few milliseconds.
+const (
+	batchMax = 1000
+	batch    = 100
+)
 
 // gcBegin begins a collection and voids the one that may be running.
 type gcBegin struct{ stamp }
@@ -59,6 +64,9 @@ type renewLeases struct {
 }
 
 func (c *change) renewLeases(cmd renewLeases) (any, error) {
+	if len(cmd.IDs) > batchMax {
+		return nil, ErrName
+	}
 	for _, i := range cmd.IDs {
 		if bucket(c.tx, bucketBlobs).Get(keyID(id(i))) == nil {
 			continue

@@ -262,3 +262,21 @@ func CommandNames() map[int]string {
 		int(typePruneTag): "PruneTag", int(typePruneManifests): "PruneManifests",
 	}
 }
+
+// OversizedCommands ask for one more than the limit, of a database with id 1.
+func OversizedCommands(s *Store, epoch uint64) [][]byte {
+	ids := make([]uint64, batchMax+1)
+	keys := make([][]byte, batchMax+1)
+	for i := range ids {
+		ids[i], keys[i] = 1, keyRepoID(1, 1)
+	}
+	return [][]byte{
+		encodeCommand(typeRenewLeases, renewLeases{s.stamp(""), ids}),
+		encodeCommand(typeSwept, swept{s.stamp(""), ids}),
+		encodeCommand(typeCondemn, condemn{stamp: s.stamp(""), Epoch: epoch, Blobs: ids}),
+		encodeCommand(typeExpire, expire{stamp: s.stamp(""), Graves: keys}),
+		encodeCommand(typePruneManifests, pruneManifests{
+			stamp: s.stamp(""), Repo: "a", Manifests: make([]prunableManifest, batchMax+1),
+		}),
+	}
+}

@@ -115,7 +115,7 @@ func (s *Store) pruneManifests(
 	ctx context.Context, p Prune, name RepoName, all []prunedManifest, report *PruneReport,
 ) error {
 	for len(all) > 0 {
-		chunk := all[:min(len(all), batchMax)]
+		chunk := all[:min(len(all), batch)]
 		all = all[len(chunk):]
 		c := pruneManifests{stamp: s.stamp(p.Actor), Repo: string(name)}
 		for _, m := range chunk {

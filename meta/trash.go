@@ -53,7 +53,7 @@ type swept struct {
 // are those of a blob that is known again. Ids that are no trash are nothing to it.
 func (s *Store) Swept(ctx context.Context, ids []uint64) error {
 	for len(ids) > 0 {
-		n := min(len(ids), batchMax)
+		n := min(len(ids), batch)
 		if err := s.propose(ctx, typeSwept, swept{s.stamp(""), ids[:n]}, nil); err != nil {
 			return fmt.Errorf("empty trash: %w", err)
 		}
@@ -63,6 +63,9 @@ func (s *Store) Swept(ctx context.Context, ids []uint64) error {
 }
 
 func (c *change) swept(cmd swept) (any, error) {
+	if len(cmd.IDs) > batchMax {
+		return nil, ErrName
+	}
 	for _, i := range cmd.IDs {
 		if err := bucket(c.tx, bucketTrash).Delete(keyID(id(i))); err != nil {
 			return nil, err
