@@ -96,7 +96,11 @@ func openStores(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance
 	if a.dir, err = openDataDir(cfg.Data); err != nil {
 		return nil, err
 	}
-	if a.blobs, err = blobstore.Open(blobstore.Config{Dir: a.dir.join(storageName), Log: log}); err != nil {
+	a.blobs, err = blobstore.Open(blobstore.Config{
+		Dir: a.dir.join(storageName), Log: log,
+		Soft: cfg.DiskSoft, High: cfg.DiskHigh, Critical: cfg.DiskCritical,
+	})
+	if err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
 	if err := a.watchDisk(); err != nil {

@@ -52,6 +52,10 @@ type Config struct {
 	// a scrub takes it for debris: a push makes the file first and tells then.
 	// Default 1 h.
 	OrphanAge time.Duration
+	// DiskSoft, DiskHigh and DiskCritical are how full the disk may be, in percent: above
+	// the first the log warns, above the second uploads are refused, above the third every
+	// write but deletes is. Defaults 80, 90 and 95.
+	DiskSoft, DiskHigh, DiskCritical int
 	// DrainTimeout is how long running requests may take after a request to
 	// stop. Default 30 s.
 	DrainTimeout time.Duration
@@ -76,6 +80,9 @@ func Defaults() Config {
 		ScrubPeriod:  30 * 24 * time.Hour,
 		UploadTTL:    48 * time.Hour,
 		OrphanAge:    time.Hour,
+		DiskSoft:     80,
+		DiskHigh:     90,
+		DiskCritical: 95,
 		DrainTimeout: 30 * time.Second,
 	}
 }
@@ -91,6 +98,9 @@ func (c Config) withDefaults() (Config, error) {
 	c.ScrubPeriod = cmp.Or(c.ScrubPeriod, d.ScrubPeriod)
 	c.UploadTTL = cmp.Or(c.UploadTTL, d.UploadTTL)
 	c.OrphanAge = cmp.Or(c.OrphanAge, d.OrphanAge)
+	c.DiskSoft = cmp.Or(c.DiskSoft, d.DiskSoft)
+	c.DiskHigh = cmp.Or(c.DiskHigh, d.DiskHigh)
+	c.DiskCritical = cmp.Or(c.DiskCritical, d.DiskCritical)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, d.DrainTimeout)
 	if c.Node == "" {
 		name, err := os.Hostname()

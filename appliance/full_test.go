@@ -21,7 +21,7 @@ const mib = 1 << 20
 // collecting make room again.
 func TestAFullDiskStopsWritesNotLife(t *testing.T) {
 	data := disk(t, "160m")
-	cfg := appliance.Config{Data: data, LogSegmentBytes: mib, Grace: time.Millisecond}
+	cfg := appliance.Config{Data: data, LogSegmentBytes: mib, Grace: time.Millisecond, DiskSoft: 80, DiskHigh: 90, DiskCritical: 95}
 	n := start(t, cfg)
 	first := []byte("what was there before")
 	n.push("full/kept", "1", first)

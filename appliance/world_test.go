@@ -32,6 +32,9 @@ type node struct {
 // start runs an appliance until stop or the end of the test.
 func start(t *testing.T, cfg appliance.Config) *node {
 	t.Helper()
+	if cfg.DiskHigh == 0 { // however full this machine's disk is
+		cfg.DiskSoft, cfg.DiskHigh, cfg.DiskCritical = 100, 100, 100
+	}
 	cfg.Listen, cfg.TLS, cfg.Node = "127.0.0.1:0", appliance.TLSOff, "test"
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	a, err := appliance.Open(t.Context(), cfg, log)

@@ -14,7 +14,7 @@ import (
 
 func benchStore(b *testing.B) *blobstore.Store {
 	b.Helper()
-	s, err := blobstore.Open(blobstore.Config{Dir: b.TempDir(), Reserve: -1})
+	s, err := blobstore.Open(blobstore.Config{Dir: b.TempDir(), Reserve: -1, Soft: 100, High: 100, Critical: 100})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -48,7 +48,10 @@ func serving(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	bin, err := exec.LookPath("skerry")
 	ts.Check(err)
-	flags := append([]string{"serve", "--data", ts.MkAbs(args[0]), "--listen", "127.0.0.1:0", "--tls", "off"}, args[1:]...)
+	flags := append([]string{
+		"serve", "--data", ts.MkAbs(args[0]), "--listen", "127.0.0.1:0", "--tls", "off",
+		"--disk-soft", "100", "--disk-high", "100", "--disk-critical", "100", // however full this machine's disk is
+	}, args[1:]...)
 	cmd := exec.Command(bin, flags...)
 	cmd.Stderr = f
 	ts.Check(cmd.Start())

@@ -72,6 +72,18 @@ func serveFlags() []cli.Flag {
 			Name: "upload-ttl", Value: d.UploadTTL, EnvVars: env("UPLOAD_TTL"),
 			Usage: "`DURATION` for which an abandoned upload is kept",
 		},
+		&cli.IntFlag{
+			Name: "disk-soft", Value: d.DiskSoft, EnvVars: env("DISK_SOFT"),
+			Usage: "`PERCENT` of the disk in use from which the log warns",
+		},
+		&cli.IntFlag{
+			Name: "disk-high", Value: d.DiskHigh, EnvVars: env("DISK_HIGH"),
+			Usage: "`PERCENT` of the disk in use from which uploads are refused",
+		},
+		&cli.IntFlag{
+			Name: "disk-critical", Value: d.DiskCritical, EnvVars: env("DISK_CRITICAL"),
+			Usage: "`PERCENT` of the disk in use from which all writes but deletes are refused",
+		},
 		&cli.DurationFlag{
 			Name: "drain-timeout", Value: d.DrainTimeout, EnvVars: env("DRAIN_TIMEOUT"),
 			Usage: "`DURATION` that running requests get at a stop",
@@ -116,6 +128,9 @@ func serve(c *cli.Context) error {
 		CollectEvery:    c.Duration("collect-every"),
 		ScrubPeriod:     c.Duration("scrub-period"),
 		UploadTTL:       c.Duration("upload-ttl"),
+		DiskSoft:        c.Int("disk-soft"),
+		DiskHigh:        c.Int("disk-high"),
+		DiskCritical:    c.Int("disk-critical"),
 		DrainTimeout:    c.Duration("drain-timeout"),
 		LogSegmentBytes: c.Int("log-segment-bytes"),
 

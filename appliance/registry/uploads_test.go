@@ -188,7 +188,7 @@ func TestAnUploadSurvivesARestart(t *testing.T) {
 	for _, alg := range []digest.Algorithm{digest.SHA256, digest.SHA512} {
 		l := w.do("POST", with(uploads, "digest-algorithm", alg.String()), nil).want(202).location()
 		w.do("PATCH", l, []byte("before ")).want(202)
-		w.openBlobs(blobstore.Config{Dir: filepath.Join(w.dir, "blobs"), Reserve: -1})
+		w.openBlobs(blobstore.Config{Dir: filepath.Join(w.dir, "blobs"), Reserve: -1, Soft: 100, High: 100, Critical: 100})
 		w.serve(registry.Handler)
 		w.do("GET", l, nil).want(204).wantHead("Range", "0-6")
 		w.do("PATCH", l, []byte("after"), head{"Content-Range", "7-11"}).want(202)

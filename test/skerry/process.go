@@ -37,7 +37,11 @@ func launch(o Options) (*process, error) {
 	if o.Plain {
 		mode = "off"
 	}
-	args := append([]string{"serve", "--data", o.Data, "--listen", o.Listen, "--tls", mode}, o.Args...)
+	// However full this machine's disk is: what that means is tested on one of its own.
+	args := append([]string{
+		"serve", "--data", o.Data, "--listen", o.Listen, "--tls", mode,
+		"--disk-soft", "100", "--disk-high", "100", "--disk-critical", "100",
+	}, o.Args...)
 	p := &process{cmd: exec.Command(o.Binary, args...), addr: make(chan string, 1), done: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), o.Env...)
 	// A test that panics or runs out of time cannot clean up.
