@@ -5,8 +5,6 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"go.etcd.io/bbolt"
 )
 
 // Limits of what is kept beside images, in bytes. They keep one careless
@@ -41,7 +39,7 @@ func (r accountRecord) account(name []byte) Account {
 
 // Account returns the account of that name, or [ErrNotFound].
 func (db *DB) Account(name string) (a Account, err error) {
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		v := bucket(tx, bucketAccounts).Get([]byte(name))
 		if v == nil {
 			return ErrNotFound
@@ -56,7 +54,7 @@ func (db *DB) Account(name string) (a Account, err error) {
 
 // Accounts lists every account, sorted by name.
 func (db *DB) Accounts() (all []Account, err error) {
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		for name, v := range under(bucket(tx, bucketAccounts), nil) {
 			var rec accountRecord
 			if err := decode(v, &rec); err != nil {
@@ -127,7 +125,7 @@ func (c *change) deleteAccount(cmd deleteAccount) (any, error) {
 
 // Secret returns the caller's own copy of the secret of that name, or [ErrNotFound].
 func (db *DB) Secret(name string) (value []byte, err error) {
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		v := bucket(tx, bucketSecrets).Get([]byte(name))
 		if v == nil {
 			return ErrNotFound

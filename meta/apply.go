@@ -25,7 +25,7 @@ type stateRecord struct {
 // stateKey is where it rests.
 const stateKey = "state"
 
-func getState(tx *bbolt.Tx) (s stateRecord, err error) {
+func getState(tx *txn) (s stateRecord, err error) {
 	v := bucket(tx, bucketSystem).Get([]byte(stateKey))
 	if v == nil {
 		return s, nil
@@ -35,7 +35,7 @@ func getState(tx *bbolt.Tx) (s stateRecord, err error) {
 
 // A change is one command being applied.
 type change struct {
-	tx    *bbolt.Tx
+	tx    *txn
 	entry uint64 // its log index
 	now   int64  // the command's time, but never before that of an earlier command
 	state stateRecord
@@ -58,8 +58,8 @@ func (g guards) apply(tx *bbolt.Tx, index uint64, command []byte) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	c := &change{tx: tx, entry: index, guard: g}
-	if c.state, err = getState(tx); err != nil {
+	c := &change{tx: &txn{Tx: tx}, entry: index, guard: g}
+	if c.state, err = getState(c.tx); err != nil {
 		return nil, err
 	}
 	before := c.state
@@ -69,7 +69,7 @@ func (g guards) apply(tx *bbolt.Tx, index uint64, command []byte) ([]byte, error
 		return nil, fmt.Errorf("apply command type %d: %w", t, err)
 	}
 	if c.state != before {
-		if err := bucket(tx, bucketSystem).Put([]byte(stateKey), encode(c.state)); err != nil {
+		if err := bucket(c.tx, bucketSystem).Put([]byte(stateKey), encode(c.state)); err != nil {
 			return nil, err
 		}
 	}

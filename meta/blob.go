@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"go.etcd.io/bbolt"
 )
 
 // A Blob is what a repository may read (I7).
@@ -76,13 +75,13 @@ func (r blobRecord) blob() Blob {
 }
 
 // findID looks a digest up.
-func findID(tx *bbolt.Tx, kind byte, packed []byte) (id, bool) {
+func findID(tx *txn, kind byte, packed []byte) (id, bool) {
 	var buf [1 + packedMax]byte
 	buf[0] = kind
 	return parseID(bucket(tx, bucketDigests).Get(buf[:1+copy(buf[1:], packed)]))
 }
 
-func getBlob(tx *bbolt.Tx, i id) (blobRecord, error) {
+func getBlob(tx *txn, i id) (blobRecord, error) {
 	v := bucket(tx, bucketBlobs).Get(keyID(i))
 	if v == nil {
 		return blobRecord{}, fmt.Errorf("blob %d: no record: %w", i, ErrCorrupt)
@@ -91,7 +90,7 @@ func getBlob(tx *bbolt.Tx, i id) (blobRecord, error) {
 }
 
 // linked says whether repository r links blob i.
-func linked(tx *bbolt.Tx, i id, r repoID) bool {
+func linked(tx *txn, i id, r repoID) bool {
 	return bucket(tx, bucketLinks).Get(keyLink(i, r)) != nil
 }
 
@@ -103,7 +102,7 @@ func (db *DB) Blob(repo RepoName, d digest.Digest) (b Blob, err error) {
 	if err != nil {
 		return Blob{}, err
 	}
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		r, err := findRepo(tx, repo)
 		if err != nil {
 			return err
@@ -127,7 +126,7 @@ func (db *DB) BlobAnywhere(d digest.Digest, may func(RepoName) bool) (repo RepoN
 	if err != nil {
 		return "", Blob{}, err
 	}
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		i, ok := findID(tx, kindBlob, packed)
 		if !ok {
 			return ErrNotFound
@@ -156,7 +155,7 @@ func (db *DB) Known(d digest.Digest) (known bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		_, known = findID(tx, kindBlob, packed)
 		return nil
 	})
@@ -164,7 +163,7 @@ func (db *DB) Known(d digest.Digest) (known bool, err error) {
 }
 
 // allBlobs yields every blob this node holds, in the order of their ids.
-func allBlobs(tx *bbolt.Tx) iter.Seq2[Blob, error] {
+func allBlobs(tx *txn) iter.Seq2[Blob, error] {
 	return func(yield func(Blob, error) bool) {
 		for _, v := range under(bucket(tx, bucketBlobs), nil) {
 			rec, err := unpackBlob(v)
@@ -274,4 +273,4 @@ func (c *change) renewLease(i id, grace int64) error {
 
 // Blobs yields every blob this node held at the snapshot, in the order in which
 // they became known. It ends at the first error.
-func (s *Snapshot) Blobs() iter.Seq2[Blob, error] { return allBlobs(s.tx) }
+func (s *Snapshot) Blobs() iter.Seq2[Blob, error] { return allBlobs(&txn{Tx: s.tx}) }

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-
-	"go.etcd.io/bbolt"
 )
 
 // A Problem is one broken invariant.
@@ -23,7 +21,7 @@ type Problem struct {
 // reads everything there is, beside whatever else goes on.
 func (db *DB) Check(ctx context.Context) iter.Seq2[Problem, error] {
 	return func(yield func(Problem, error) bool) {
-		err := db.view(func(tx *bbolt.Tx) error {
+		err := db.view(func(tx *txn) error {
 			c := &checker{ctx: ctx, tx: tx, yield: yield, links: map[repoID]uint64{}}
 			return c.run()
 		})
@@ -40,7 +38,7 @@ var errStopped = errors.New("stopped")
 // what the database says it holds.
 type checker struct {
 	ctx   context.Context //nolint:containedctx // of one walk, which lives within Check
-	tx    *bbolt.Tx
+	tx    *txn
 	yield func(Problem, error) bool
 	err   error // the first reason to stop
 

@@ -173,6 +173,7 @@ func (db *DB) updateOn(h *handle, need int64, fn func(*bbolt.Tx) error) (err err
 	if err := tx.Commit(); err != nil {
 		return full(fmt.Errorf("commit transaction: %w", err))
 	}
+	h.readers.outdate() // whoever reads from now on sees this
 	stats := tx.Stats()
 	written := stats.GetPageAlloc()
 	db.dirty.Add(written + pageSize) // and the meta page

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"go.etcd.io/bbolt"
 )
 
 // Collect says how to collect.
@@ -82,7 +80,7 @@ func (c *collection) rehearse(ctx context.Context) error {
 		return err
 	}
 	c.report.Manifests = int64(len(graves))
-	err = c.store.view(func(tx *bbolt.Tx) error {
+	err = c.store.view(func(tx *txn) error {
 		state, err := getState(tx)
 		if err != nil {
 			return err
@@ -120,7 +118,7 @@ func (c *collection) run(ctx context.Context) error {
 func (c *collection) sweep(ctx context.Context) error {
 	now := c.store.now().UnixMilli()
 	// GCBegin has been applied here, so this read sees everything before it.
-	if err := c.store.view(func(tx *bbolt.Tx) error { return c.decide(ctx, tx, now) }); err != nil {
+	if err := c.store.view(func(tx *txn) error { return c.decide(ctx, tx, now) }); err != nil {
 		return fmt.Errorf("mark: %w", err)
 	}
 	for ids := range slices.Chunk(c.renew, batch) {
@@ -203,7 +201,7 @@ func (c *collection) expire(ctx context.Context) error {
 
 // expired lists the keys of deleted manifests and tags whose grace has ended.
 func (c *collection) expired(ctx context.Context, now int64) (graves, tags [][]byte, err error) {
-	err = c.store.view(func(tx *bbolt.Tx) error {
+	err = c.store.view(func(tx *txn) error {
 		for k, v := range under(bucket(tx, bucketGraves), nil) {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -230,7 +228,7 @@ func (c *collection) expired(ctx context.Context, now int64) (graves, tags [][]b
 // decide marks from every manifest, deleted ones within their grace included,
 // and sorts what is not marked. A record that cannot be read ends the run: what
 // it refers to would be unmarked.
-func (c *collection) decide(ctx context.Context, tx *bbolt.Tx, now int64) error {
+func (c *collection) decide(ctx context.Context, tx *txn, now int64) error {
 	start := time.Now()
 	c.marked = newBitmap(c.begun.Ceiling)
 	if err := c.markManifests(ctx, tx); err != nil {
@@ -254,7 +252,7 @@ func (c *collection) decide(ctx context.Context, tx *bbolt.Tx, now int64) error 
 	return nil
 }
 
-func (c *collection) markManifests(ctx context.Context, tx *bbolt.Tx) error {
+func (c *collection) markManifests(ctx context.Context, tx *txn) error {
 	var refs []id
 	n := 0
 	for k, v := range under(bucket(tx, bucketManifests), nil) {
@@ -276,7 +274,7 @@ func (c *collection) markManifests(ctx context.Context, tx *bbolt.Tx) error {
 
 // markGraves marks what can be undeleted. In a rehearsal expired graves are
 // still there and mark nothing.
-func (c *collection) markGraves(tx *bbolt.Tx, now int64) error {
+func (c *collection) markGraves(tx *txn, now int64) error {
 	var refs []id
 	for k, v := range under(bucket(tx, bucketGraves), nil) {
 		var g graveRecord
@@ -300,7 +298,7 @@ func (c *collection) markGraves(tx *bbolt.Tx, now int64) error {
 }
 
 // sortBlobs says of each blob whether it stays, waits, is renewed or goes.
-func (c *collection) sortBlobs(ctx context.Context, tx *bbolt.Tx, now int64) error {
+func (c *collection) sortBlobs(ctx context.Context, tx *txn, now int64) error {
 	s := c.store
 	n := 0
 	for k, v := range under(bucket(tx, bucketBlobs), nil) {

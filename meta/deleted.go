@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"go.etcd.io/bbolt"
 )
 
 // A Deleted is a manifest, with the tags it had, that can still be undeleted.
@@ -44,7 +43,7 @@ type graveRecord struct {
 }
 
 // getGrave returns the record of a deleted manifest, found false if there is none.
-func getGrave(tx *bbolt.Tx, r repoID, i id) (g graveRecord, found bool, err error) {
+func getGrave(tx *txn, r repoID, i id) (g graveRecord, found bool, err error) {
 	v := bucket(tx, bucketGraves).Get(keyRepoID(r, i))
 	if v == nil {
 		return g, false, nil
@@ -67,7 +66,7 @@ func (g graveRecord) deleted(repo RepoName) (Deleted, error) {
 // DeletedManifests lists what was deleted in a repository and not yet collected,
 // newest first. [ErrRepositoryUnknown].
 func (db *DB) DeletedManifests(repo RepoName) (all []Deleted, err error) {
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		r, err := findRepo(tx, repo)
 		if err != nil {
 			return err
@@ -148,7 +147,7 @@ func (c *change) dropTag(r repoID, t Tag, i id, packed []byte, s stamp) error {
 }
 
 // droppedUntil is when the grace of a deleted tag ends; false if it was not deleted.
-func droppedUntil(tx *bbolt.Tx, r repoID, t Tag) (until int64, found bool) {
+func droppedUntil(tx *txn, r repoID, t Tag) (until int64, found bool) {
 	v := bucket(tx, bucketDropped).Get(keyTag(r, t))
 	u := unpacker{b: v}
 	return u.time(), v != nil

@@ -45,7 +45,9 @@ func OpenSeam(cfg DBConfig, s Seam) (*DB, error) {
 }
 
 // View is the read transaction that every read of the package is made of.
-func (db *DB) View(fn func(*bbolt.Tx) error) error { return db.view(fn) }
+func (db *DB) View(fn func(*bbolt.Tx) error) error {
+	return db.view(func(tx *txn) error { return fn(tx.Tx) })
+}
 
 // PageSize is that of the current file.
 func (db *DB) PageSize() int { return db.current.Load().bolt.Info().PageSize }

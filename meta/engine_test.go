@@ -58,6 +58,8 @@ func execKV(tx *bbolt.Tx, index uint64, command []byte) ([]byte, error) {
 
 func seedKV(seed uint64) []byte { return binary.BigEndian.AppendUint64(nil, seed) }
 
+func parseSeedKV(command []byte) uint64 { return binary.BigEndian.Uint64(command) }
+
 // positionKV is what the tests' log stores with entry i.
 func positionKV(i uint64) []byte { return fmt.Appendf(nil, "term 1 entry %d", i) }
 

@@ -38,7 +38,7 @@ type gcBeginReply struct {
 
 func (c *change) gcBegin(gcBegin) (any, error) {
 	c.state.Epoch, c.state.Ceiling = c.entry, c.state.LastID
-	_, err := c.empty(bucketBarrier)
+	_, err := emptied(c.tx, bucketBarrier)
 	return gcBeginReply{c.state.Epoch, c.state.Ceiling}, err
 }
 
@@ -53,7 +53,7 @@ func (c *change) gcEnd(cmd gcEnd) (any, error) {
 		return nil, ErrConflict
 	}
 	c.state.Epoch, c.state.Ceiling = 0, 0
-	_, err := c.empty(bucketBarrier)
+	_, err := emptied(c.tx, bucketBarrier)
 	return nil, err
 }
 

@@ -34,6 +34,7 @@ type handle struct {
 	reserved int64       // guarded by DB.writing: how far the file has blocks
 	synced   int64       // guarded by DB.saving: its size at the last sync
 	free     int64       // guarded by DB.writing: bytes within it that can surely be used again
+	readers  readers
 	users    atomic.Int64
 	once     sync.Once
 	closed   chan struct{} // closed when the file is
@@ -60,6 +61,7 @@ func (h *handle) release() {
 
 // retire closes h as soon as nobody takes part in it.
 func (h *handle) retire() {
+	h.readers.close()
 	if h.users.Add(retired) == retired {
 		h.close()
 	}
@@ -153,18 +155,24 @@ func (db *DB) hold() (*handle, error) {
 // view runs fn in a read transaction of what is current. Memory that fn gets from tx is valid until
 // it returns. Pages that the disk cannot read, or that make no sense, are ErrDamaged: one request
 // fails, not the process.
-func (db *DB) view(fn func(tx *bbolt.Tx) error) (err error) {
+func (db *DB) view(fn func(tx *txn) error) (err error) {
 	h, err := db.hold()
 	if err != nil {
 		return err
 	}
 	defer h.release()
+	r, err := h.readers.take(h.bolt)
+	if err != nil {
+		return fmt.Errorf("begin read: %w", err)
+	}
 	faults := debug.SetPanicOnFault(true)
 	defer func() {
 		debug.SetPanicOnFault(faults)
-		if p := recover(); p != nil {
+		p := recover()
+		h.readers.put(r) // a panic leaves it as it was: it only reads
+		if p != nil {
 			err = mustDamage(h.name, p)
 		}
 	}()
-	return h.bolt.View(fn)
+	return fn(&r.tx)
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"go.etcd.io/bbolt"
 )
 
 // historyMax is how many changes of a tag are remembered; the oldest go first.
@@ -64,7 +63,7 @@ type eventRecord struct {
 // History lists what happened to a tag, newest first: at most 100 changes, also
 // those of a tag deleted within the grace. [ErrNotFound], [ErrRepositoryUnknown].
 func (db *DB) History(repo RepoName, tag Tag) (events []TagEvent, err error) {
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		r, err := findRepo(tx, repo)
 		if err != nil {
 			return err
@@ -88,7 +87,7 @@ func (db *DB) History(repo RepoName, tag Tag) (events []TagEvent, err error) {
 }
 
 // history walks a tag's events, newest first: generation and record.
-func history(tx *bbolt.Tx, r repoID, t Tag) func(yield func(int64, []byte) bool) {
+func history(tx *txn, r repoID, t Tag) func(yield func(int64, []byte) bool) {
 	return func(yield func(int64, []byte) bool) {
 		for rest, v := range under(bucket(tx, bucketHistory), keyHistory(r, t)) {
 			if len(rest) != 8 || !yield(generationOf(rest), v) {

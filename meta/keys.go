@@ -8,44 +8,67 @@ import (
 )
 
 // A bucketName names one bucket of the database. FORMAT.md says what each holds.
-type bucketName string
+type bucketName uint8
 
+// The buckets, in the order of FORMAT.md.
 const (
-	bucketSystem    bucketName = "sys"   // the version of this format, and the stateRecord
-	bucketNames     bucketName = "rn"    // repository name → repository id
-	bucketListed    bucketName = "rl"    // name of a repository that holds a manifest → repository id
-	bucketRepos     bucketName = "r"     // repository id → repoRecord
-	bucketDigests   bucketName = "dg"    // kind and packed digest → id
-	bucketBlobs     bucketName = "b"     // id → blobRecord
-	bucketLinks     bucketName = "l"     // id, repository id → nothing
-	bucketManifests bucketName = "m"     // repository id, id → manifestRecord
-	bucketContents  bucketName = "mc"    // id → payload of the manifest
-	bucketOrphans   bucketName = "mo"    // id of a content that a repository let go of → its packed digest
-	bucketTags      bucketName = "t"     // repository id, tag → tagRecord
-	bucketHistory   bucketName = "th"    // repository id, tag, 0, ^generation → eventRecord
-	bucketTagged    bucketName = "tm"    // repository id, id, tag → nothing
-	bucketDropped   bucketName = "td"    // repository id, deleted tag → until
-	bucketReferrers bucketName = "ref"   // repository id, packed subject, packed digest → referrerRecord
-	bucketChildren  bucketName = "ch"    // repository id, packed child, id of the index → childPresent or childSparse
-	bucketGraves    bucketName = "g"     // repository id, id → graveRecord
-	bucketRules     bucketName = "rule"  // position → ruleRecord
-	bucketAccounts  bucketName = "acc"   // name → accountRecord
-	bucketSecrets   bucketName = "sec"   // name → value
-	bucketResources bucketName = "res"   // kind, 0, namespace, 0, name → resourceRecord
-	bucketBarrier   bucketName = "gp"    // id that a write referred to while a collection runs → nothing
-	bucketTrash     bucketName = "trash" // id of a condemned blob → trashRecord
-	appendFill                 = 0.95    // bbolt splits pages in the middle unless told that keys only grow
+	bucketSystem    bucketName = iota // the version of this format, and the stateRecord
+	bucketNames                       // repository name → repository id
+	bucketListed                      // name of a repository that holds a manifest → repository id
+	bucketRepos                       // repository id → repoRecord
+	bucketDigests                     // kind and packed digest → id
+	bucketBlobs                       // id → blobRecord
+	bucketLinks                       // id, repository id → nothing
+	bucketManifests                   // repository id, id → manifestRecord
+	bucketContents                    // id → payload of the manifest
+	bucketOrphans                     // id of a content that a repository let go of → its packed digest
+	bucketTags                        // repository id, tag → tagRecord
+	bucketHistory                     // repository id, tag, 0, ^generation → eventRecord
+	bucketTagged                      // repository id, id, tag → nothing
+	bucketDropped                     // repository id, deleted tag → until
+	bucketReferrers                   // repository id, packed subject, packed digest → referrerRecord
+	bucketChildren                    // repository id, packed child, id of the index → childPresent or childSparse
+	bucketGraves                      // repository id, id → graveRecord
+	bucketRules                       // position → ruleRecord
+	bucketAccounts                    // name → accountRecord
+	bucketSecrets                     // name → value
+	bucketResources                   // kind, 0, namespace, 0, name → resourceRecord
+	bucketBarrier                     // id that a write referred to while a collection runs → nothing
+	bucketTrash                       // id of a condemned blob → trashRecord
+	bucketCount
 )
 
-// buckets lists every bucket of ours, in the order of FORMAT.md.
-func buckets() []bucketName {
-	return []bucketName{
-		bucketSystem, bucketNames, bucketListed, bucketRepos, bucketDigests, bucketBlobs, bucketLinks,
-		bucketManifests, bucketContents, bucketOrphans, bucketTags, bucketHistory, bucketTagged, bucketDropped,
-		bucketReferrers, bucketChildren, bucketGraves, bucketRules, bucketAccounts, bucketSecrets,
-		bucketResources, bucketBarrier, bucketTrash,
-	}
+// String is what the bucket is called in the file.
+func (b bucketName) String() string {
+	return [bucketCount]string{
+		bucketSystem:    "sys",
+		bucketNames:     "rn",
+		bucketListed:    "rl",
+		bucketRepos:     "r",
+		bucketDigests:   "dg",
+		bucketBlobs:     "b",
+		bucketLinks:     "l",
+		bucketManifests: "m",
+		bucketContents:  "mc",
+		bucketOrphans:   "mo",
+		bucketTags:      "t",
+		bucketHistory:   "th",
+		bucketTagged:    "tm",
+		bucketDropped:   "td",
+		bucketReferrers: "ref",
+		bucketChildren:  "ch",
+		bucketGraves:    "g",
+		bucketRules:     "rule",
+		bucketAccounts:  "acc",
+		bucketSecrets:   "sec",
+		bucketResources: "res",
+		bucketBarrier:   "gp",
+		bucketTrash:     "trash",
+	}[b]
 }
+
+// appendFill is for buckets whose keys only grow: bbolt splits pages in the middle unless told so.
+const appendFill = 0.95
 
 // formatVersion is the version of this format, kept in sys under formatKey. A
 // change that an older program would misread raises it.
@@ -57,12 +80,12 @@ const (
 // createBuckets makes an empty database of this format, or adds to one that is
 // there the buckets it does not have yet. [ErrFormat].
 func createBuckets(tx *bbolt.Tx) error {
-	for _, name := range buckets() {
-		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+	for name := range bucketCount {
+		if _, err := tx.CreateBucketIfNotExists([]byte(name.String())); err != nil {
 			return fmt.Errorf("create bucket %s: %w", name, err)
 		}
 	}
-	system := bucket(tx, bucketSystem)
+	system := tx.Bucket([]byte(bucketSystem.String()))
 	v := system.Get([]byte(formatKey))
 	if v == nil {
 		return system.Put([]byte(formatKey), []byte{formatVersion})
@@ -73,16 +96,38 @@ func createBuckets(tx *bbolt.Tx) error {
 	return nil
 }
 
-// bucket opens a bucket for reading. Names are constants short enough to stay
-// on the stack.
-func bucket(tx *bbolt.Tx, name bucketName) *bbolt.Bucket { return tx.Bucket([]byte(name)) }
+// A txn is a transaction, with the buckets that it has opened: opening one is a
+// search of its own.
+type txn struct {
+	*bbolt.Tx
+	opened [bucketCount]*bbolt.Bucket
+}
+
+// bucket opens a bucket.
+func bucket(tx *txn, name bucketName) *bbolt.Bucket {
+	if tx.opened[name] == nil {
+		tx.opened[name] = tx.Bucket([]byte(name.String()))
+	}
+	return tx.opened[name]
+}
 
 // appending opens a bucket whose new keys are the largest. Where they are so only
 // within a repository (m), full pages would be split again and again.
-func appending(tx *bbolt.Tx, name bucketName) *bbolt.Bucket {
-	b := tx.Bucket([]byte(name))
+func appending(tx *txn, name bucketName) *bbolt.Bucket {
+	b := bucket(tx, name)
 	b.FillPercent = appendFill // not kept in the file: set again in each transaction
 	return b
+}
+
+// emptied opens a bucket after dropping all that is in it.
+func emptied(tx *txn, name bucketName) (*bbolt.Bucket, error) {
+	key := []byte(name.String())
+	if err := tx.DeleteBucket(key); err != nil {
+		return nil, err
+	}
+	var err error
+	tx.opened[name], err = tx.CreateBucket(key)
+	return tx.opened[name], err
 }
 
 // A repoID names a repository in keys. Ids are never used again.

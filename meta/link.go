@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"go.etcd.io/bbolt"
 )
 
 // mountBlob is the command behind [Store.MountBlob].
@@ -121,7 +120,7 @@ func (c *change) unlink(i id, r repoID) error {
 }
 
 // refersTo says whether any manifest of the repository refers to blob i.
-func refersTo(tx *bbolt.Tx, r repoID, i id) (bool, error) {
+func refersTo(tx *txn, r repoID, i id) (bool, error) {
 	var refs []id
 	for _, v := range under(bucket(tx, bucketManifests), keyRepo(r)) {
 		var err error

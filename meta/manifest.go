@@ -159,7 +159,7 @@ func skimManifest(v []byte, refs []id) ([]id, error) {
 }
 
 // findManifest returns a manifest's id and record in a repository.
-func findManifest(tx *bbolt.Tx, r repoID, packed []byte) (i id, v []byte, found bool) {
+func findManifest(tx *txn, r repoID, packed []byte) (i id, v []byte, found bool) {
 	i, found = findID(tx, kindManifest, packed)
 	if !found {
 		return 0, nil, false
@@ -169,13 +169,13 @@ func findManifest(tx *bbolt.Tx, r repoID, packed []byte) (i id, v []byte, found 
 }
 
 // getManifest returns the record, nil if the repository does not hold it.
-func getManifest(tx *bbolt.Tx, r repoID, i id) []byte {
+func getManifest(tx *txn, r repoID, i id) []byte {
 	var buf [maxIDKey]byte
 	return bucket(tx, bucketManifests).Get(appendID(appendRepo(buf[:0], r), i))
 }
 
 // getContent returns a manifest's payload; it stays the transaction's.
-func getContent(tx *bbolt.Tx, i id, size int64) ([]byte, error) {
+func getContent(tx *txn, i id, size int64) ([]byte, error) {
 	var buf [8]byte
 	v := bucket(tx, bucketContents).Get(appendID(buf[:0], i))
 	if v == nil || int64(len(v)) != size {
@@ -185,7 +185,7 @@ func getContent(tx *bbolt.Tx, i id, size int64) ([]byte, error) {
 }
 
 // readManifest puts a manifest together: v is its record.
-func readManifest(tx *bbolt.Tx, i id, v []byte, withPayload bool) (m Manifest, size int64, err error) {
+func readManifest(tx *txn, i id, v []byte, withPayload bool) (m Manifest, size int64, err error) {
 	rec, _, err := unpackManifestHead(v)
 	if err != nil {
 		return m, 0, err
@@ -221,7 +221,7 @@ func (db *DB) manifest(repo RepoName, d digest.Digest, withPayload bool) (m Mani
 	if err != nil {
 		return m, 0, err
 	}
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		r, err := findRepo(tx, repo)
 		if err != nil {
 			return err

@@ -32,9 +32,9 @@ func ApplyWithout(guard string) func(tx *bbolt.Tx, index uint64, command []byte)
 
 // Export is everything in the database but the engine's own, hashed in order.
 func (db *DB) Export() (sum [32]byte, err error) {
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		h := sha256.New()
-		for _, name := range buckets() {
+		for name := range bucketCount {
 			fmt.Fprintf(h, "bucket %s\n", name)
 			for k, v := range under(bucket(tx, name), nil) {
 				fmt.Fprintf(h, "%x %x\n", k, v)
@@ -73,7 +73,7 @@ func TimeOf(command []byte) time.Time {
 func (db *DB) CondemnCommand(s *Store, packedOf []byte) []byte {
 	var i id
 	var epoch uint64
-	_ = db.view(func(tx *bbolt.Tx) error {
+	_ = db.view(func(tx *txn) error {
 		i, _ = findID(tx, kindBlob, packedOf)
 		state, err := getState(tx)
 		epoch = state.Epoch
@@ -156,7 +156,7 @@ func transcode[T stamped](t commandType, body []byte) ([]byte, error) {
 
 // Records returns the keys and values of a bucket.
 func (db *DB) Records(name string) (keys, values [][]byte, err error) {
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		for k, v := range under(tx.Bucket([]byte(name)), nil) {
 			keys, values = append(keys, bytes.Clone(k)), append(values, bytes.Clone(v))
 		}
@@ -179,15 +179,15 @@ func (db *DB) Write(name string, key, value []byte) error {
 
 // Buckets lists every bucket.
 func Buckets() (names []string) {
-	for _, name := range buckets() {
-		names = append(names, string(name))
+	for name := range bucketCount {
+		names = append(names, name.String())
 	}
 	return names
 }
 
 // RefersTo says whether a manifest of the repository refers to a blob.
 func (db *DB) RefersTo(repo RepoName, packed []byte) (used bool, err error) {
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		r, err := findRepo(tx, repo)
 		if err != nil {
 			return err
@@ -235,11 +235,11 @@ func (db *DB) Dirty() int64 { return db.dirty.Load() }
 // BucketBytes is what each bucket takes on the disk, and all of them.
 func (db *DB) BucketBytes() (sizes map[string]int64, total int64, err error) {
 	sizes = map[string]int64{}
-	err = db.view(func(tx *bbolt.Tx) error {
-		for _, name := range buckets() {
+	err = db.view(func(tx *txn) error {
+		for name := range bucketCount {
 			s := bucket(tx, name).Stats()
 			if size := int64(s.BranchAlloc + s.LeafAlloc); size > 0 {
-				sizes[string(name)] = size
+				sizes[name.String()] = size
 				total += size
 			}
 		}

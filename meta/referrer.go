@@ -3,7 +3,6 @@ package meta
 import (
 	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-	"go.etcd.io/bbolt"
 )
 
 // A referrerRecord is a manifest's entry among the referrers of its subject: its
@@ -32,7 +31,7 @@ func (db *DB) Referrers(
 			return nil, false, err
 		}
 	}
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		r, err := findRepo(tx, repo)
 		if err != nil {
 			return nil // nothing refers within a repository that is not there

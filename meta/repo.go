@@ -16,7 +16,7 @@ type repoRecord struct {
 }
 
 // findRepo returns the id of a repository, or [ErrRepositoryUnknown].
-func findRepo(tx *bbolt.Tx, name RepoName) (repoID, error) {
+func findRepo(tx *txn, name RepoName) (repoID, error) {
 	v := bucket(tx, bucketNames).Get([]byte(name))
 	if v == nil {
 		return 0, ErrRepositoryUnknown
@@ -28,7 +28,7 @@ func findRepo(tx *bbolt.Tx, name RepoName) (repoID, error) {
 	return r, nil
 }
 
-func getRepo(tx *bbolt.Tx, r repoID) (rec repoRecord, err error) {
+func getRepo(tx *txn, r repoID) (rec repoRecord, err error) {
 	v := bucket(tx, bucketRepos).Get(keyRepo(r))
 	if v == nil {
 		return rec, fmt.Errorf("repository %d: no record: %w", r, ErrCorrupt)
@@ -104,7 +104,7 @@ func (c *change) forgetIfEmpty(r repoID) error {
 // sorted bytewise, at most n; more says whether others follow. A page costs its
 // length.
 func (db *DB) Repositories(last string, n int) (names []RepoName, more bool, err error) {
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		names, more = page[RepoName](bucket(tx, bucketListed), nil, []byte(last), n)
 		return nil
 	})

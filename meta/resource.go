@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-
-	"go.etcd.io/bbolt"
 )
 
 // A Resource is a Kubernetes-shaped configuration object; Doc is its JSON, which
@@ -28,7 +26,7 @@ func keyResource(kind, namespace, name string) []byte {
 
 // Resource returns one object, or [ErrNotFound].
 func (db *DB) Resource(kind, namespace, name string) (res Resource, err error) {
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		v := bucket(tx, bucketResources).Get(keyResource(kind, namespace, name))
 		if v == nil {
 			return ErrNotFound
@@ -43,7 +41,7 @@ func (db *DB) Resource(kind, namespace, name string) (res Resource, err error) {
 
 // Resources lists the objects of a kind, sorted by namespace and name.
 func (db *DB) Resources(kind string) (all []Resource, err error) {
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		for rest, v := range under(bucket(tx, bucketResources), []byte(kind+"\x00")) {
 			var rec resourceRecord
 			if err := decode(v, &rec); err != nil {

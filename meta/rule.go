@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-
-	"go.etcd.io/bbolt"
 )
 
 // Limits of tag rules. Each is matched at each change of a tag.
@@ -62,14 +60,14 @@ func match(pattern, s string) bool {
 
 // TagRules lists the rules in their order.
 func (db *DB) TagRules() (rules []TagRule, err error) {
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		rules, err = tagRules(tx)
 		return err
 	})
 	return rules, err
 }
 
-func tagRules(tx *bbolt.Tx) (rules []TagRule, err error) {
+func tagRules(tx *txn) (rules []TagRule, err error) {
 	for _, v := range under(bucket(tx, bucketRules), nil) {
 		var rec ruleRecord
 		if err := decode(v, &rec); err != nil {
@@ -126,7 +124,7 @@ func (c *change) setTagRules(cmd setTagRules) (any, error) {
 			return nil, ErrName
 		}
 	}
-	rules, err := c.empty(bucketRules)
+	rules, err := emptied(c.tx, bucketRules)
 	if err != nil {
 		return nil, err
 	}
@@ -136,12 +134,4 @@ func (c *change) setTagRules(cmd setTagRules) (any, error) {
 		}
 	}
 	return nil, nil
-}
-
-// empty drops all that is in a bucket.
-func (c *change) empty(name bucketName) (*bbolt.Bucket, error) {
-	if err := c.tx.DeleteBucket([]byte(name)); err != nil {
-		return nil, err
-	}
-	return c.tx.CreateBucket([]byte(name))
 }

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"go.etcd.io/bbolt"
 )
 
 // A shelf is a repository as retention looks at it: a copy, taken in one read.
@@ -40,7 +38,7 @@ type shelvedEvent struct {
 
 // readShelf copies what retention needs; nil if there is no such repository.
 func (s *Store) readShelf(name RepoName) (sh *shelf, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
+	err = s.view(func(tx *txn) error {
 		r, err := findRepo(tx, name)
 		if errors.Is(err, ErrRepositoryUnknown) {
 			return nil
@@ -63,7 +61,7 @@ func (sh *shelf) problem(where string, err error) {
 	sh.problems = append(sh.problems, Problem{Invariant: "record", Where: where, What: err.Error()})
 }
 
-func (sh *shelf) readManifests(tx *bbolt.Tx, r repoID) {
+func (sh *shelf) readManifests(tx *txn, r repoID) {
 	for k, v := range under(bucket(tx, bucketManifests), keyRepo(r)) {
 		rec, err := unpackManifest(v)
 		if err != nil {
@@ -81,7 +79,7 @@ func (sh *shelf) readManifests(tx *bbolt.Tx, r repoID) {
 	}
 }
 
-func (sh *shelf) readTags(tx *bbolt.Tx, r repoID) {
+func (sh *shelf) readTags(tx *txn, r repoID) {
 	for k := range under(bucket(tx, bucketTags), keyRepo(r)) {
 		t := shelvedTag{tag: Tag(bytes.Clone(k))}
 		for generation, v := range history(tx, r, t.tag) {

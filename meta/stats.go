@@ -1,7 +1,5 @@
 package meta
 
-import "go.etcd.io/bbolt"
-
 // Stats counts without walking. Sizes in bytes.
 type Stats struct {
 	Repositories int64 // that hold a manifest
@@ -16,7 +14,7 @@ type Stats struct {
 
 // Stats returns the counters. It costs one read, whatever the totals.
 func (db *DB) Stats() (st Stats, err error) {
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		s, err := getState(tx)
 		st = Stats{
 			Repositories: s.Repositories, Manifests: s.Manifests, Tags: s.Tags,

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-	"go.etcd.io/bbolt"
 )
 
 // TagInfo is where a tag points now.
@@ -53,13 +52,13 @@ func unpackTagID(v []byte) id {
 }
 
 // getTag returns a tag's record, nil if there is none.
-func getTag(tx *bbolt.Tx, r repoID, t Tag) []byte {
+func getTag(tx *txn, r repoID, t Tag) []byte {
 	var buf [4 + tagMax]byte
 	return bucket(tx, bucketTags).Get(append(appendRepo(buf[:0], r), t...))
 }
 
 // findTag returns the record of a tag and that of its manifest.
-func findTag(tx *bbolt.Tx, repo RepoName, t Tag) (v []byte, i id, manifest []byte, err error) {
+func findTag(tx *txn, repo RepoName, t Tag) (v []byte, i id, manifest []byte, err error) {
 	r, err := findRepo(tx, repo)
 	if err != nil {
 		return nil, 0, nil, err
@@ -76,14 +75,14 @@ func findTag(tx *bbolt.Tx, repo RepoName, t Tag) (v []byte, i id, manifest []byt
 
 // ResolveTag says where a tag points. [ErrNotFound], [ErrRepositoryUnknown].
 func (db *DB) ResolveTag(repo RepoName, tag Tag) (info TagInfo, err error) {
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		info, err = tagInfo(tx, repo, tag)
 		return err
 	})
 	return info, err
 }
 
-func tagInfo(tx *bbolt.Tx, repo RepoName, tag Tag) (TagInfo, error) {
+func tagInfo(tx *txn, repo RepoName, tag Tag) (TagInfo, error) {
 	v, i, manifest, err := findTag(tx, repo, tag)
 	if err != nil {
 		return TagInfo{}, err
@@ -112,7 +111,7 @@ func (db *DB) StatTag(repo RepoName, tag Tag) (m Manifest, size int64, err error
 }
 
 func (db *DB) tagManifest(repo RepoName, tag Tag, withPayload bool) (m Manifest, size int64, err error) {
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		_, i, manifest, err := findTag(tx, repo, tag)
 		if err != nil {
 			return err
@@ -126,7 +125,7 @@ func (db *DB) tagManifest(repo RepoName, tag Tag, withPayload bool) (m Manifest,
 // Tags lists the tags after last, sorted bytewise, at most n; more says whether
 // others follow. A page costs its length. [ErrRepositoryUnknown].
 func (db *DB) Tags(repo RepoName, last string, n int) (tags []Tag, more bool, err error) {
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		r, err := findRepo(tx, repo)
 		if err != nil {
 			return err
@@ -184,7 +183,7 @@ func (c *change) setTag(r repoID, t Tag, i id, packed []byte, how changeCode, ac
 }
 
 // tagsOn lists the tags that point at manifest i.
-func tagsOn(tx *bbolt.Tx, r repoID, i id) (tags []Tag) {
+func tagsOn(tx *txn, r repoID, i id) (tags []Tag) {
 	for rest := range under(bucket(tx, bucketTagged), keyRepoID(r, i)) {
 		tags = append(tags, Tag(bytes.Clone(rest)))
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/opencontainers/go-digest"
-	"go.etcd.io/bbolt"
 )
 
 // A TrashItem is a blob whose bytes this node may unlink: when it was condemned
@@ -26,7 +25,7 @@ type trashRecord struct {
 // Trash lists condemned blobs with ids above after, in the order of their ids,
 // at most n.
 func (db *DB) Trash(after uint64, n int) (items []TrashItem, err error) {
-	err = db.view(func(tx *bbolt.Tx) error {
+	err = db.view(func(tx *txn) error {
 		for k, v := range following(bucket(tx, bucketTrash), nil, keyID(id(after))) {
 			if len(items) >= n {
 				return nil
