@@ -84,6 +84,27 @@ func blobFile(data string, content []byte) string {
 	return filepath.Join(data, "storage", "blobs", "sha256", enc[:2], enc)
 }
 
+func TestABackupHoldsWhatIsDeletedMeanwhile(t *testing.T) {
+	n := start(t, appliance.Config{
+		Data: filepath.Join(t.TempDir(), "data"), Grace: time.Millisecond, OrphanAge: time.Nanosecond,
+	})
+	n.push("a/first", "1", bytes.Repeat([]byte("x"), large))
+	later := []byte("later")
+	n.push("a/later", "1", later)
+	b := n.beginBackup()
+	n.want(http.StatusAccepted, http.MethodDelete, "/v2/a/later/manifests/"+digestOf(manifestOf(later)), "", nil)
+	const api = "/apis/skerry.dev/v1/"
+	eventually(t, "the blob is collected", func() bool {
+		n.want(http.StatusOK, http.MethodPost, api+"collect", "application/json", []byte("{}"))
+		status, _ := n.do(http.MethodHead, blobPath("a/later", later), "", nil)
+		return status == http.StatusNotFound
+	})
+	n.want(http.StatusOK, http.MethodPost, api+"scrub", "application/json", []byte("{}"))
+	if _, report := b.restore(); report.Blobs != 2 || len(report.Damaged) > 0 {
+		t.Errorf("restored %+v", report)
+	}
+}
+
 // An open snapshot would keep every page that pushes replace.
 func TestADatabaseDoesNotGrowWithEveryPushWhileABackupCopiesBlobs(t *testing.T) {
 	n := start(t, appliance.Config{Data: filepath.Join(t.TempDir(), "data")})

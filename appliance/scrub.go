@@ -97,6 +97,10 @@ func (a *Appliance) removeOrphan(b blobstore.Info, report *api.ScrubReport) erro
 	if time.Since(b.Time) < a.cfg.OrphanAge {
 		return nil
 	}
+	if !a.sweeping.TryRLock() {
+		return nil // a backup reads what was known when it began; the next scrub comes
+	}
+	defer a.sweeping.RUnlock()
 	_, err := a.blobs.Remove(b.Digest, func() (bool, error) { return a.meta.Known(b.Digest) })
 	if errors.Is(err, blobstore.ErrPinned) {
 		return nil
