@@ -111,7 +111,8 @@ func (a *Appliance) removeOrphan(b blobstore.Info, report *api.ScrubReport) erro
 	return err
 }
 
-// expected calls f with each blob that the metadata says is on this disk.
+// expected calls f with each blob that the metadata says is on this disk. One
+// that is collected meanwhile may be left out.
 func (a *Appliance) expected(ctx context.Context, f func(b meta.Blob, present bool)) (err error) {
 	snap, err := a.db.Snapshot()
 	if err != nil {
@@ -125,13 +126,34 @@ func (a *Appliance) expected(ctx context.Context, f func(b meta.Blob, present bo
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		info, err := a.blobs.Stat(b.Digest)
-		if err != nil && !errors.Is(err, blobstore.ErrNotFound) {
+		present, known, err := a.present(b)
+		if err != nil {
 			return err
 		}
-		f(b, err == nil && info.Size == b.Size)
+		if present || known {
+			f(b, present)
+		}
 	}
 	return nil
+}
+
+// present looks for a blob on the disk, and if it is not there, whether it is
+// still known: the snapshot that b comes from is older than what is collected.
+// Between the two looks it may also be collected and pushed again.
+func (a *Appliance) present(b meta.Blob) (present, known bool, err error) {
+	for range 2 {
+		info, err := a.blobs.Stat(b.Digest)
+		if err == nil {
+			return info.Size == b.Size, true, nil
+		}
+		if !errors.Is(err, blobstore.ErrNotFound) {
+			return false, false, err
+		}
+		if known, err = a.meta.Known(b.Digest); err != nil || !known {
+			return false, known, err
+		}
+	}
+	return false, true, nil
 }
 
 // check walks the invariants of the metadata, and whether each blob that it
