@@ -2,11 +2,14 @@ package appliance
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 
 	"skerry.dev/skerry/appliance/api"
 	"skerry.dev/skerry/blobstore"
@@ -17,20 +20,88 @@ import (
 // whole period.
 const scrubRateMin = 4 << 20
 
+// A scrubState is how far the slow scrub came. It rests in the data directory: a
+// node that is restarted more often than a pass takes gets through all the same.
+type scrubState struct {
+	After digest.Digest `json:"after,omitempty"` // the last blob of a pass that has not ended
+	Done  time.Time     `json:"done"`            // when the last pass ended, or the first could have begun
+}
+
+// wait is how long to wait for the next pass, or for the rest of this one.
+func (s scrubState) wait(now time.Time, pause time.Duration) time.Duration {
+	if s.After != "" {
+		return 0
+	}
+	return s.Done.Add(pause).Sub(now)
+}
+
+// scrubRetry is the pause after a pass that ended with an error, and how often a
+// pass notes how far it came.
+const scrubRetry = 10 * time.Minute
+
 // scrubLoop verifies every blob once in each period, at the rate that takes
 // half of it.
 func (a *Appliance) scrubLoop(ctx context.Context) error {
-	for every(ctx, a.cfg.ScrubPeriod/2) {
-		stats, err := a.meta.Stats()
-		if err == nil {
-			rate := max(scrubRateMin, int64(float64(stats.BlobBytes)/(a.cfg.ScrubPeriod/2).Seconds()))
-			_, err = a.scrub(ctx, api.ScrubRequest{BytesPerSecond: rate}, func(api.ScrubReport) {})
-		}
-		if err != nil {
+	state := a.readScrubState()
+	pause := a.cfg.ScrubPeriod / 2
+	for wait := state.wait(time.Now(), pause); every(ctx, wait); wait = state.wait(time.Now(), pause) {
+		for err := a.scrubSlowly(ctx, &state); err != nil; err = a.scrubSlowly(ctx, &state) {
+			if ctx.Err() != nil {
+				return nil
+			}
 			a.log.WarnContext(ctx, "scrub stopped", "err", err)
+			if !every(ctx, min(scrubRetry, pause)) {
+				return nil
+			}
 		}
 	}
 	return nil
+}
+
+// scrubSlowly makes a pass, or goes on with one.
+func (a *Appliance) scrubSlowly(ctx context.Context, state *scrubState) error {
+	stats, err := a.meta.Stats()
+	if err != nil {
+		return err
+	}
+	rate := max(scrubRateMin, int64(float64(stats.BlobBytes)/(a.cfg.ScrubPeriod/2).Seconds()))
+	noted := time.Now()
+	_, err = a.scrubAfter(ctx, state.After, api.ScrubRequest{BytesPerSecond: rate},
+		func(_ api.ScrubReport, last digest.Digest) {
+			if state.After = last; time.Since(noted) > scrubRetry {
+				noted = time.Now()
+				a.writeScrubState(*state)
+			}
+		})
+	if err == nil {
+		*state = scrubState{Done: time.Now()}
+	}
+	a.writeScrubState(*state)
+	return err
+}
+
+// readScrubState reads where an earlier process stopped. What cannot be read is
+// forgotten: it only says what need not be done again.
+func (a *Appliance) readScrubState() (s scrubState) {
+	b, err := os.ReadFile(a.dir.join(scrubName))
+	if err == nil {
+		err = json.Unmarshal(b, &s)
+	}
+	if err != nil || s.Done.After(time.Now()) {
+		s = scrubState{Done: time.Now()}
+		a.writeScrubState(s)
+	}
+	return s
+}
+
+func (a *Appliance) writeScrubState(s scrubState) {
+	b, err := json.Marshal(s)
+	if err == nil {
+		err = a.dir.write(scrubName, string(b)+"\n")
+	}
+	if err != nil {
+		a.log.Warn("how far the scrub came is not noted", "err", err)
+	}
 }
 
 // scrub reads every blob on this disk and compares it with its name (I6). Bad
@@ -38,6 +109,19 @@ func (a *Appliance) scrubLoop(ctx context.Context) error {
 // finished, are removed.
 func (a *Appliance) scrub(
 	ctx context.Context, q api.ScrubRequest, progress func(api.ScrubReport),
+) (api.ScrubReport, error) {
+	var told time.Time
+	return a.scrubAfter(ctx, "", q, func(report api.ScrubReport, _ digest.Digest) {
+		if now := time.Now(); now.Sub(told) > time.Second/2 {
+			told = now
+			progress(report)
+		}
+	})
+}
+
+// scrubAfter is scrub of what follows a digest. It tells of each blob.
+func (a *Appliance) scrubAfter(
+	ctx context.Context, after digest.Digest, q api.ScrubRequest, progress func(api.ScrubReport, digest.Digest),
 ) (api.ScrubReport, error) {
 	var report api.ScrubReport
 	if err := a.expected(ctx, func(b meta.Blob, present bool) {
@@ -50,18 +134,17 @@ func (a *Appliance) scrub(
 		return report, err
 	}
 	rate := blobstore.NewRate(q.BytesPerSecond)
-	var told time.Time
 	for info, err := range a.blobs.All() {
 		if err != nil {
 			return report, fmt.Errorf("list blobs: %w", err)
 		}
+		if info.Digest <= after {
+			continue
+		}
 		if err := a.scrubOne(ctx, info, rate, &report); err != nil {
 			return report, err
 		}
-		if now := time.Now(); now.Sub(told) > time.Second/2 {
-			told = now
-			progress(report)
-		}
+		progress(report, info.Digest)
 	}
 	a.log.InfoContext(ctx, "scrubbed", "blobs", report.Blobs, "bytes", report.Bytes,
 		"damaged", len(report.Damaged), "missing", len(report.Missing), "orphans", report.Orphans)
