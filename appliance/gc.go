@@ -19,7 +19,7 @@ func (a *Appliance) collectLoop(ctx context.Context) error {
 	if err := a.sweep(ctx); err != nil {
 		a.log.WarnContext(ctx, "sweep stopped", "err", err)
 	}
-	for every(ctx, a.cfg.CollectEvery) {
+	for pause := a.cfg.CollectFirst; every(ctx, pause); pause = a.cfg.CollectEvery {
 		if _, err := a.collect(ctx, false); err != nil {
 			a.log.WarnContext(ctx, "garbage collection stopped", "err", err)
 		}
