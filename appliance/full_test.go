@@ -160,7 +160,8 @@ func TestAFullDiskIsEmptiedOfManyImages(t *testing.T) {
 	}
 	fill(t, filepath.Join(filepath.Dir(data), "hog"))
 	eventually(t, "the reserve is given up", func() bool { return freeBytes(t, data) > 4*mib })
-	if err := os.WriteFile(filepath.Join(filepath.Dir(data), "more"), make([]byte, freeBytes(t, data)-4*mib), 0o600); err != nil {
+	more := make([]byte, freeBytes(t, data)-4*mib)
+	if err := os.WriteFile(filepath.Join(filepath.Dir(data), "more"), more, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	before := freeBytes(t, data)

@@ -317,7 +317,8 @@ func TestPanicsOfOthersGoOnThroughASnapshot(t *testing.T) {
 		}
 		w.must(s.Close())
 	}()
-	for range s.Blobs() {
+	for _, err := range s.Blobs() {
+		w.must(err)
 		panic("mine")
 	}
 }
