@@ -22,7 +22,9 @@ const mib = 1 << 20
 // collecting make room again.
 func TestAFullDiskStopsWritesNotLife(t *testing.T) {
 	data := disk(t, "160m")
-	cfg := appliance.Config{Data: data, LogSegmentBytes: mib, Grace: time.Millisecond, DiskSoft: 80, DiskHigh: 90, DiskCritical: 95}
+	cfg := appliance.Config{
+		Data: data, LogSegmentBytes: mib, Grace: time.Millisecond, DiskSoft: 80, DiskHigh: 90, DiskCritical: 95,
+	}
 	n := start(t, cfg)
 	first := []byte("what was there before")
 	n.push("full/kept", "1", first)
@@ -143,7 +145,9 @@ func checkClean(t *testing.T, data string) {
 func TestAFullDiskIsEmptiedOfManyImages(t *testing.T) {
 	const images, layers = 300, 10
 	data := disk(t, "160m")
-	n := start(t, appliance.Config{Data: data, LogSegmentBytes: mib, Grace: time.Millisecond})
+	n := start(t, appliance.Config{
+		Data: data, LogSegmentBytes: mib, Grace: time.Millisecond, DiskSoft: 80, DiskHigh: 90, DiskCritical: 95,
+	})
 	var paths []string
 	for i := range images {
 		var digests []string
