@@ -41,7 +41,7 @@ type Appliance struct {
 	addr           net.Addr
 
 	collecting sync.Mutex   // one collection at a time; held for its whole run
-	sweeping   sync.Mutex   // held while blobs are unlinked, and while a backup needs them
+	sweeping   sync.RWMutex // held for reading while blobs are unlinked, for writing while a backup needs them
 	pruned     lastPrune    // for status
 	pressure   atomic.Int64 // blobstore.Pressure as of the last look
 	closing    atomic.Bool  // a stop was asked for: readiness says no

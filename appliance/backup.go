@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-
-	"skerry.dev/skerry/meta"
 )
 
 // An archive is a tar of, in this order: its head, the database, the CA's
@@ -46,29 +44,19 @@ type archiveInfo struct {
 // metadata is one read transaction, blobs never change, and none is unlinked
 // until the archive is written. A damaged or missing blob does not spoil the
 // rest; the tail names it.
-func (a *Appliance) backup(ctx context.Context, w io.Writer) (err error) {
+func (a *Appliance) backup(ctx context.Context, w io.Writer) error {
 	a.sweeping.Lock()
 	defer a.sweeping.Unlock()
-	snap, err := a.db.Snapshot()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, snap.Close()) }()
-
-	info := archiveInfo{
-		Format: archiveFormat, Version: Version(), Node: a.cfg.Node, Created: time.Now().UTC(), Index: snap.Index,
-	}
+	info := archiveInfo{Format: archiveFormat, Version: Version(), Node: a.cfg.Node, Created: time.Now().UTC()}
 	ar := &archiver{tw: tar.NewWriter(w), created: info.Created}
-	if err := ar.addJSON(archiveHead, info); err != nil {
-		return err
-	}
-	if err := ar.add(archiveDB, snap.Size, snap); err != nil {
+	blobs, err := a.backupMetadata(ctx, ar, &info)
+	if err != nil {
 		return err
 	}
 	if err := ar.addDir(archiveTLS, a.dir.join(tlsName)); err != nil {
 		return err
 	}
-	if err := a.backupBlobs(ctx, ar, snap, &info); err != nil {
+	if err := a.backupBlobs(ctx, ar, blobs, &info); err != nil {
 		return err
 	}
 	if err := ar.addJSON(archiveTail, info); err != nil {
@@ -78,44 +66,103 @@ func (a *Appliance) backup(ctx context.Context, w io.Writer) (err error) {
 	return ar.tw.Close()
 }
 
-func (a *Appliance) backupBlobs(ctx context.Context, ar *archiver, snap *meta.Snapshot, info *archiveInfo) error {
+// archivedBlob is a blob that the archive should hold.
+type archivedBlob struct {
+	digest digest.Digest
+	size   int64
+}
+
+// backupMetadata writes head and database, and lists the blobs that belong to
+// them: some 100 bytes of memory for each. Blobs take hours, in which an open
+// snapshot would let the database grow with every push.
+func (a *Appliance) backupMetadata(
+	ctx context.Context, ar *archiver, info *archiveInfo,
+) (blobs []archivedBlob, err error) {
+	snap, err := a.db.Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, snap.Close()) }()
+	info.Index = snap.Index
+	if err := ar.addJSON(archiveHead, info); err != nil {
+		return nil, err
+	}
+	if err := ar.add(archiveDB, snap.Size, snap); err != nil {
+		return nil, err
+	}
 	for b, err := range snap.Blobs() {
 		if err != nil {
-			return err
+			return nil, err
 		}
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		blobs = append(blobs, archivedBlob{b.Digest, b.Size})
+	}
+	return blobs, nil
+}
+
+func (a *Appliance) backupBlobs(ctx context.Context, ar *archiver, blobs []archivedBlob, info *archiveInfo) error {
+	for _, b := range blobs {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		ok, err := a.backupBlob(ar, b)
 		if err != nil {
-			return fmt.Errorf("back up blob %s: %w", b.Digest, err)
+			return fmt.Errorf("back up blob %s: %w", b.digest, err)
 		}
 		if !ok {
-			info.Damaged = append(info.Damaged, b.Digest)
+			info.Damaged = append(info.Damaged, b.digest)
 			continue
 		}
 		info.Blobs++
-		info.Bytes += b.Size
+		info.Bytes += b.size
 	}
 	return nil
 }
 
 // backupBlob reports whether the bytes were what their name says.
-func (a *Appliance) backupBlob(ar *archiver, b meta.Blob) (ok bool, err error) {
-	f, err := a.blobs.Open(b.Digest)
+func (a *Appliance) backupBlob(ar *archiver, b archivedBlob) (ok bool, err error) {
+	f, err := a.blobs.Open(b.digest)
 	if err != nil {
 		return false, nil //nolint:nilerr // missing or unreadable: the tail names it
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || st.Size() != b.Size {
+	if st, err := f.Stat(); err != nil || st.Size() != b.size {
 		return false, nil //nolint:nilerr // of another size: the tail names it
 	}
-	v := b.Digest.Verifier()
-	name := archiveBlobs + b.Digest.Algorithm().String() + "/" + b.Digest.Encoded()
-	if err := ar.add(name, b.Size, readerTo{io.TeeReader(f, v)}); err != nil {
+	v := b.digest.Verifier()
+	content := &padded{from: f, left: b.size}
+	name := archiveBlobs + b.digest.Algorithm().String() + "/" + b.digest.Encoded()
+	if err := ar.add(name, b.size, readerTo{io.TeeReader(content, v)}); err != nil {
 		return false, err
 	}
 	return v.Verified(), nil
+}
+
+// padded gives as many bytes as the archive was told to expect: zeros, from
+// where the disk cannot read on. Their digest tells.
+type padded struct {
+	from io.Reader
+	left int64
+	bad  bool
+}
+
+func (p *padded) Read(b []byte) (n int, err error) {
+	if p.left == 0 {
+		return 0, io.EOF
+	}
+	b = b[:min(int64(len(b)), p.left)]
+	if !p.bad {
+		n, err = p.from.Read(b)
+		p.bad = err != nil
+	}
+	if p.bad && n == 0 {
+		clear(b)
+		n = len(b)
+	}
+	p.left -= int64(n)
+	return n, nil
 }
 
 // archiver writes tar members.

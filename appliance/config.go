@@ -44,6 +44,9 @@ type Config struct {
 	Grace time.Duration
 	// CollectEvery is the pause between garbage collections. Default 24 h.
 	CollectEvery time.Duration
+	// CollectFirst is the pause before the first one after a start: a node that is
+	// switched off every night collects, too. Default 10 min, at most CollectEvery.
+	CollectFirst time.Duration
 	// ScrubPeriod is how long one pass over all blobs may take. Default 30 days.
 	ScrubPeriod time.Duration
 	// UploadTTL is how long an upload that nobody continues is kept. Default 48 h.
@@ -77,6 +80,7 @@ func Defaults() Config {
 		TLS:          TLSSelf,
 		Grace:        24 * time.Hour,
 		CollectEvery: 24 * time.Hour,
+		CollectFirst: 10 * time.Minute,
 		ScrubPeriod:  30 * 24 * time.Hour,
 		UploadTTL:    48 * time.Hour,
 		OrphanAge:    time.Hour,
@@ -95,6 +99,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.TLS = cmp.Or(c.TLS, d.TLS)
 	c.Grace = cmp.Or(c.Grace, d.Grace)
 	c.CollectEvery = cmp.Or(c.CollectEvery, d.CollectEvery)
+	c.CollectFirst = min(cmp.Or(c.CollectFirst, d.CollectFirst), c.CollectEvery)
 	c.ScrubPeriod = cmp.Or(c.ScrubPeriod, d.ScrubPeriod)
 	c.UploadTTL = cmp.Or(c.UploadTTL, d.UploadTTL)
 	c.OrphanAge = cmp.Or(c.OrphanAge, d.OrphanAge)

@@ -17,6 +17,7 @@ const (
 	lockName     = "lock"           // held by the process that uses the directory
 	nodeIDName   = "node-id"        // who this disk is
 	passwordName = "admin-password" // of the account made at the first start
+	scrubName    = "scrub"          // how far the slow scrub came
 	socketName   = "skerry.sock"    // the control API for whoever owns the directory
 	storageName  = "storage"        // blobstore
 	metaName     = "meta"           // meta

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,7 +22,9 @@ const mib = 1 << 20
 // collecting make room again.
 func TestAFullDiskStopsWritesNotLife(t *testing.T) {
 	data := disk(t, "160m")
-	cfg := appliance.Config{Data: data, LogSegmentBytes: mib, Grace: time.Millisecond, DiskSoft: 80, DiskHigh: 90, DiskCritical: 95}
+	cfg := appliance.Config{
+		Data: data, LogSegmentBytes: mib, Grace: time.Millisecond, DiskSoft: 80, DiskHigh: 90, DiskCritical: 95,
+	}
 	n := start(t, cfg)
 	first := []byte("what was there before")
 	n.push("full/kept", "1", first)
@@ -135,4 +138,67 @@ func checkClean(t *testing.T, data string) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// Of many small images the deletes take far more metadata than one, and the collection condemns a
+// hundred blobs at a time. All of it gets through with no room but half the reserve, and makes room.
+func TestAFullDiskIsEmptiedOfManyImages(t *testing.T) {
+	const images, layers = 300, 10
+	data := disk(t, "160m")
+	n := start(t, appliance.Config{
+		Data: data, LogSegmentBytes: mib, Grace: time.Millisecond, DiskSoft: 80, DiskHigh: 90, DiskCritical: 95,
+	})
+	var paths []string
+	for i := range images {
+		var digests []string
+		for l := range layers {
+			content := bytes.Repeat(fmt.Appendf(nil, "image %d layer %d ", i, l), 400)
+			if status, answer := n.putBlob("many/small", content); status != http.StatusCreated {
+				t.Fatalf("push blob: status %d: %s", status, answer)
+			}
+			digests = append(digests, digestOf(content))
+		}
+		image := imageOf(digests)
+		n.want(http.StatusCreated, http.MethodPut, fmt.Sprintf("/v2/many/small/manifests/t%d", i), manifestType, image)
+		paths = append(paths, "/v2/many/small/manifests/"+digestOf(image))
+	}
+	fill(t, filepath.Join(filepath.Dir(data), "hog"))
+	eventually(t, "the reserve is given up", func() bool { return freeBytes(t, data) > 4*mib })
+	more := make([]byte, freeBytes(t, data)-4*mib)
+	if err := os.WriteFile(filepath.Join(filepath.Dir(data), "more"), more, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := freeBytes(t, data)
+	for _, path := range paths {
+		n.want(http.StatusAccepted, http.MethodDelete, path, "", nil)
+	}
+	eventually(t, "the collection freed every blob", func() bool {
+		n.want(http.StatusOK, http.MethodPost, "/apis/skerry.dev/v1/collect", "application/json", []byte("{}"))
+		return strings.Contains(n.status(), `"Blobs":0`)
+	})
+	if now := freeBytes(t, data); now < before+images*layers*4096 {
+		t.Errorf("%d bytes free before, %d after", before, now)
+	}
+	n.stop()
+	checkClean(t, data)
+}
+
+// imageOf is a manifest with so many layers.
+func imageOf(layers []string) []byte {
+	var list []string
+	for _, d := range layers {
+		list = append(list, fmt.Sprintf(`{"mediaType":"application/octet-stream","digest":%q,"size":1}`, d))
+	}
+	return fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":%s,"layers":[%s]}`,
+		manifestType, list[0], strings.Join(list[1:], ","))
+}
+
+// freeBytes is what the disk of a directory has left.
+func freeBytes(t *testing.T, dir string) int64 {
+	t.Helper()
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	return int64(st.Bavail) * st.Frsize
 }

@@ -19,7 +19,7 @@ func (a *Appliance) collectLoop(ctx context.Context) error {
 	if err := a.sweep(ctx); err != nil {
 		a.log.WarnContext(ctx, "sweep stopped", "err", err)
 	}
-	for every(ctx, a.cfg.CollectEvery) {
+	for pause := a.cfg.CollectFirst; every(ctx, pause); pause = a.cfg.CollectEvery {
 		if _, err := a.collect(ctx, false); err != nil {
 			a.log.WarnContext(ctx, "garbage collection stopped", "err", err)
 		}
@@ -45,10 +45,10 @@ func (a *Appliance) collect(ctx context.Context, dryRun bool) (meta.CollectRepor
 // bytes may have been pushed again: the blob store asks once more, with the
 // blob locked, and leaves what an upload holds for the next sweep.
 func (a *Appliance) sweep(ctx context.Context) error {
-	if !a.sweeping.TryLock() {
+	if !a.sweeping.TryRLock() {
 		return nil // a backup reads the blobs; the next sweep comes
 	}
-	defer a.sweeping.Unlock()
+	defer a.sweeping.RUnlock()
 	var after uint64
 	for {
 		items, err := a.meta.Trash(after, sweepBatch)

@@ -8,36 +8,31 @@ import (
 	"os"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"skerry.dev/skerry/appliance/api"
 	"skerry.dev/skerry/blobstore"
 	"skerry.dev/skerry/meta"
 )
-
-// scrubRateMin, in bytes a second, keeps a pass over few bytes from taking its
-// whole period.
-const scrubRateMin = 4 << 20
-
-// scrubLoop verifies every blob once in each period, at the rate that takes
-// half of it.
-func (a *Appliance) scrubLoop(ctx context.Context) error {
-	for every(ctx, a.cfg.ScrubPeriod/2) {
-		stats, err := a.meta.Stats()
-		if err == nil {
-			rate := max(scrubRateMin, int64(float64(stats.BlobBytes)/(a.cfg.ScrubPeriod/2).Seconds()))
-			_, err = a.scrub(ctx, api.ScrubRequest{BytesPerSecond: rate}, func(api.ScrubReport) {})
-		}
-		if err != nil {
-			a.log.WarnContext(ctx, "scrub stopped", "err", err)
-		}
-	}
-	return nil
-}
 
 // scrub reads every blob on this disk and compares it with its name (I6). Bad
 // bytes go to quarantine; files that nothing knows, left by a push that never
 // finished, are removed.
 func (a *Appliance) scrub(
 	ctx context.Context, q api.ScrubRequest, progress func(api.ScrubReport),
+) (api.ScrubReport, error) {
+	var told time.Time
+	return a.scrubAfter(ctx, "", q, func(report api.ScrubReport, _ digest.Digest) {
+		if now := time.Now(); now.Sub(told) > time.Second/2 {
+			told = now
+			progress(report)
+		}
+	})
+}
+
+// scrubAfter is scrub of what follows a digest. It tells of each blob.
+func (a *Appliance) scrubAfter(
+	ctx context.Context, after digest.Digest, q api.ScrubRequest, progress func(api.ScrubReport, digest.Digest),
 ) (api.ScrubReport, error) {
 	var report api.ScrubReport
 	if err := a.expected(ctx, func(b meta.Blob, present bool) {
@@ -50,18 +45,17 @@ func (a *Appliance) scrub(
 		return report, err
 	}
 	rate := blobstore.NewRate(q.BytesPerSecond)
-	var told time.Time
 	for info, err := range a.blobs.All() {
 		if err != nil {
 			return report, fmt.Errorf("list blobs: %w", err)
 		}
+		if info.Digest <= after {
+			continue
+		}
 		if err := a.scrubOne(ctx, info, rate, &report); err != nil {
 			return report, err
 		}
-		if now := time.Now(); now.Sub(told) > time.Second/2 {
-			told = now
-			progress(report)
-		}
+		progress(report, info.Digest)
 	}
 	a.log.InfoContext(ctx, "scrubbed", "blobs", report.Blobs, "bytes", report.Bytes,
 		"damaged", len(report.Damaged), "missing", len(report.Missing), "orphans", report.Orphans)
@@ -97,6 +91,10 @@ func (a *Appliance) removeOrphan(b blobstore.Info, report *api.ScrubReport) erro
 	if time.Since(b.Time) < a.cfg.OrphanAge {
 		return nil
 	}
+	if !a.sweeping.TryRLock() {
+		return nil // a backup reads what was known when it began; the next scrub comes
+	}
+	defer a.sweeping.RUnlock()
 	_, err := a.blobs.Remove(b.Digest, func() (bool, error) { return a.meta.Known(b.Digest) })
 	if errors.Is(err, blobstore.ErrPinned) {
 		return nil
@@ -107,7 +105,8 @@ func (a *Appliance) removeOrphan(b blobstore.Info, report *api.ScrubReport) erro
 	return err
 }
 
-// expected calls f with each blob that the metadata says is on this disk.
+// expected calls f with each blob that the metadata says is on this disk. One
+// that is collected meanwhile may be left out.
 func (a *Appliance) expected(ctx context.Context, f func(b meta.Blob, present bool)) (err error) {
 	snap, err := a.db.Snapshot()
 	if err != nil {
@@ -121,13 +120,34 @@ func (a *Appliance) expected(ctx context.Context, f func(b meta.Blob, present bo
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		info, err := a.blobs.Stat(b.Digest)
-		if err != nil && !errors.Is(err, blobstore.ErrNotFound) {
+		present, known, err := a.present(b)
+		if err != nil {
 			return err
 		}
-		f(b, err == nil && info.Size == b.Size)
+		if present || known {
+			f(b, present)
+		}
 	}
 	return nil
+}
+
+// present looks for a blob on the disk, and if it is not there, whether it is
+// still known: the snapshot that b comes from is older than what is collected.
+// Between the two looks it may also be collected and pushed again.
+func (a *Appliance) present(b meta.Blob) (present, known bool, err error) {
+	for range 2 {
+		info, err := a.blobs.Stat(b.Digest)
+		if err == nil {
+			return info.Size == b.Size, true, nil
+		}
+		if !errors.Is(err, blobstore.ErrNotFound) {
+			return false, false, err
+		}
+		if known, err = a.meta.Known(b.Digest); err != nil || !known {
+			return false, known, err
+		}
+	}
+	return false, true, nil
 }
 
 // check walks the invariants of the metadata, and whether each blob that it

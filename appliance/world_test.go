@@ -23,6 +23,7 @@ const manifestType = "application/vnd.oci.image.manifest.v1+json"
 // A node is a running appliance, spoken to over plain HTTP on loopback.
 type node struct {
 	t        *testing.T
+	a        *appliance.Appliance
 	url      string
 	password string
 	data     string
@@ -44,7 +45,7 @@ func start(t *testing.T, cfg appliance.Config) *node {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }() // ended by stop
-	n := &node{t: t, url: "http://" + a.Addr().String(), data: cfg.Data}
+	n := &node{t: t, a: a, url: "http://" + a.Addr().String(), data: cfg.Data}
 	stopped := false
 	n.stop = func() {
 		if stopped {

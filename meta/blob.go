@@ -3,7 +3,6 @@ package meta
 import (
 	"context"
 	"fmt"
-	"iter"
 	"slices"
 	"time"
 
@@ -162,21 +161,6 @@ func (db *DB) Known(d digest.Digest) (known bool, err error) {
 	return known, err
 }
 
-// allBlobs yields every blob this node holds, in the order of their ids.
-func allBlobs(tx *txn) iter.Seq2[Blob, error] {
-	return func(yield func(Blob, error) bool) {
-		for _, v := range under(bucket(tx, bucketBlobs), nil) {
-			rec, err := unpackBlob(v)
-			if err == nil && !slices.Contains(rec.holders, localNode) {
-				continue
-			}
-			if !yield(rec.blob(), err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
 // linkBlob is the command behind [Store.LinkBlob].
 type linkBlob struct {
 	stamp
@@ -270,7 +254,3 @@ func (c *change) renewLease(i id, grace int64) error {
 	rec.lease = c.now + grace
 	return c.putBlob(i, rec)
 }
-
-// Blobs yields every blob this node held at the snapshot, in the order in which
-// they became known. It ends at the first error.
-func (s *Snapshot) Blobs() iter.Seq2[Blob, error] { return allBlobs(&txn{Tx: s.tx}) }

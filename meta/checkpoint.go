@@ -170,6 +170,10 @@ func (db *DB) updateOn(h *handle, need int64, fn func(*bbolt.Tx) error) (err err
 		_ = tx.Rollback()
 		return err
 	}
+	if err := h.reserve(tx.Size(), roomOf(tx, need), db.seam.extend); err != nil {
+		_ = tx.Rollback()
+		return err
+	}
 	if err := tx.Commit(); err != nil {
 		return full(fmt.Errorf("commit transaction: %w", err))
 	}

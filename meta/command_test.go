@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -216,4 +217,35 @@ func FuzzCommand(f *testing.F) {
 		w.index++
 		_, _ = w.db.Apply([]uint64{w.index}, [][]byte{c}, nil)
 	})
+}
+
+// A command in the log that no node can decode stops all of them, at every start: no client may get
+// one agreed upon.
+func TestWhatCannotBeDecodedIsNeverProposed(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	subject := manifest("a", "subject", nil).Digest
+	annotated := manifest("a", "annotated", nil)
+	annotated.Subject, annotated.Annotations = subject, map[string]string{}
+	for i := range 1<<17 + 1 { // in a manifest of 2 MB
+		annotated.Annotations[fmt.Sprint(i)] = ""
+	}
+	typed := manifest("a", "typed", nil)
+	typed.MediaType = "application/\xff"
+	_, undelete := w.UndeleteTag(ctx, "a", "v\xff", "alice")
+	for name, err := range map[string]error{
+		"annotations": w.PutManifest(ctx, annotated),
+		"media type":  w.PutManifest(ctx, typed),
+		"repository":  w.LinkBlob(ctx, "\xff", subject, 1, "alice"),
+		"actor":       w.LinkBlob(ctx, "a", subject, 1, "\xff"),
+		"tag":         undelete,
+		"account":     w.PutAccount(ctx, meta.Account{Name: "\xff"}),
+	} {
+		if !errors.Is(err, meta.ErrName) || errors.Is(err, meta.ErrUnavailable) {
+			t.Errorf("%s: %v, want ErrName", name, err)
+		}
+	}
+	if len(w.log) > 0 {
+		t.Errorf("%d commands were proposed", len(w.log))
+	}
 }

@@ -3,6 +3,7 @@ package meta
 import (
 	"fmt"
 	"runtime"
+	"runtime/debug"
 	"strings"
 )
 
@@ -12,6 +13,18 @@ const restoreHint = "look at it with `skerry check`; restore a backup with `sker
 // damage is an ErrDamaged that says what to do.
 func damage(format string, args ...any) error {
 	return fmt.Errorf("%w: %s; %s", ErrDamaged, fmt.Sprintf(format, args...), restoreHint)
+}
+
+// guarded runs fn, which reads pages of the named file that may be damaged.
+func guarded(file string, fn func() error) (err error) {
+	faults := debug.SetPanicOnFault(true)
+	defer func() {
+		debug.SetPanicOnFault(faults)
+		if p := recover(); p != nil {
+			err = mustDamage(file, p)
+		}
+	}()
+	return fn()
 }
 
 // mustDamage turns a panic that damage caused into an error, and lets others go on. It is called in

@@ -30,6 +30,11 @@ const (
 	reasonPrune  = "prune"
 )
 
+// graveTagsMax bounds the tags that come back with their manifest. A list beyond
+// arrayMax could not be read again, and to set a hundred thousand tags in one
+// transaction takes minutes.
+const graveTagsMax = 10_000
+
 // A graveRecord is a deleted manifest whose grace has not been ended. Until then
 // it is a root for the collector.
 type graveRecord struct {
@@ -161,7 +166,8 @@ type deleteManifest struct {
 }
 
 // DeleteManifest removes the manifest and every tag on it; both can be undeleted
-// within the grace. An index that lists it becomes sparse.
+// within the grace (tags beyond the first 10,000 one by one). An index that lists
+// it becomes sparse.
 //
 // [ErrNotFound], [ErrRepositoryUnknown], and [*ImmutableError] if one of the
 // tags may not go: then none went.
@@ -206,7 +212,9 @@ func (c *change) bury(r repoID, i id, v []byte, reason string, s stamp) error {
 		g.Referrer = bytes.Clone(bucket(c.tx, bucketReferrers).Get(keyReferrer(r, rec.subject, rec.packed)))
 	}
 	for _, t := range tagsOn(c.tx, r, i) {
-		g.Tags = append(g.Tags, string(t))
+		if len(g.Tags) < graveTagsMax {
+			g.Tags = append(g.Tags, string(t))
+		}
 		if err := c.dropTag(r, t, i, rec.packed, s); err != nil {
 			return err
 		}

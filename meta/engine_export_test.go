@@ -16,7 +16,8 @@ type Seam struct {
 	PageSize int
 	NoPin    bool
 	NoRoll   bool
-	NoExtend bool // as on a file system that cannot reserve blocks
+	NoExtend bool                 // as on a file system that cannot reserve blocks
+	Reserves func(from, to int64) // with NoExtend: is told of each attempt
 }
 
 // OpenSeam is OpenDB with parts of it replaced.
@@ -33,7 +34,12 @@ func OpenSeam(cfg DBConfig, s Seam) (*DB, error) {
 		in.at = s.At
 	}
 	if s.NoExtend {
-		in.extend = func(*os.File, int64, int64) (bool, error) { return false, nil }
+		in.extend = func(_ *os.File, from, to int64) (bool, error) {
+			if s.Reserves != nil {
+				s.Reserves(from, to)
+			}
+			return false, nil
+		}
 	}
 	if s.MapBytes != 0 {
 		in.mapBytes = s.MapBytes
@@ -66,3 +72,7 @@ func Recode(b []byte) (name string, again []byte, err error) {
 	}
 	return c.name, c.encode(), nil
 }
+
+// Need takes from the end of an attempted reservation what is there already and what is set aside
+// beyond the need, for a database of size bytes.
+func Need(size, to int64) int64 { return to - size - min(max(size/4, growthMin), growthMax) }

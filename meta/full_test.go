@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
 	"go.etcd.io/bbolt"
 
 	"skerry.dev/skerry/meta"
@@ -168,5 +169,53 @@ func TestNothingIsCreatedHalfOnAFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		openKV(t, filepath.Join(dir, "db"), shelf())
+	})
+}
+
+// A full disk is emptied by deletes and a collection, each of whose commands changes a hundred blobs:
+// a reserve that is small beside what they change in sum is enough, since each checkpoint lets the
+// pages of those before be used again.
+func TestCollectionOfThousandsGetsThroughOnAFullDisk(t *testing.T) {
+	onSmallDisk(t, "size=64m", func(t *testing.T, dir string) {
+		reserve, ballast := filepath.Join(dir, "reserve"), filepath.Join(dir, "ballast")
+		write(t, reserve, make([]byte, 1<<20))
+		w := newWorldIn(t, filepath.Join(dir, "db"), meta.Seam{})
+		f := &filled{world: w, repos: 20, old: map[int][]digest.Digest{}}
+		f.push(3000, 64, func() { w.must(w.db.Checkpoint(0, nil)) })
+		_ = os.WriteFile(ballast, make([]byte, 64<<20), 0o600) // as much as there is
+		if err := os.Remove(reserve); err != nil {
+			t.Fatal(err)
+		}
+		entries := 0
+		w.after = func([]byte) {
+			if entries++; entries%10 == 0 {
+				w.must(w.db.Checkpoint(0, nil))
+			}
+		}
+		for i := range f.repos {
+			tags, _, err := w.Tags(repoName(i), "", 1000)
+			w.must(err)
+			for _, tag := range tags {
+				info, err := w.ResolveTag(repoName(i), tag)
+				w.must(err)
+				w.must(w.DeleteManifest(t.Context(), repoName(i), info.Digest, "alice"))
+			}
+		}
+		w.pass(2 * grace)
+		if r := w.collect(); r.Blobs != 6000 || r.Manifests != 3000 {
+			t.Fatalf("collected %+v", r)
+		}
+		items, err := w.Trash(0, 10_000)
+		w.must(err)
+		ids := make([]uint64, len(items))
+		for i, item := range items {
+			ids[i] = item.ID
+		}
+		w.must(w.Swept(t.Context(), ids))
+		w.must(w.db.Checkpoint(0, nil))
+		w.must(w.db.Checkpoint(0, nil))
+		if st, err := w.Stats(); err != nil || st.FreeBytes < st.DatabaseBytes/2 {
+			t.Errorf("%d of %d bytes can be used again (%v)", st.FreeBytes, st.DatabaseBytes, err)
+		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -158,6 +159,41 @@ func TestTouchesOfAFailedRunAreKeptForTheNext(t *testing.T) {
 	}
 	if r := w.collect(); r.Blobs != 0 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// A collection that fails every time, and is tried every minute, must not add up.
+func TestTouchesOfManyFailedRunsAreKeptInConstantMemory(t *testing.T) {
+	w := newWorld(t)
+	const runs = 50
+	var blobs []meta.Blob
+	for i := range runs {
+		d := w.blob("a", fmt.Sprint(i))
+		b, err := w.Blob("a", d)
+		w.must(err)
+		blobs = append(blobs, b)
+	}
+	w.pass(2 * grace)
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, b := range blobs {
+		w.Touch(b)
+		if _, err := w.Collect(ctx, meta.Collect{}); err == nil {
+			t.Error("canceled run: no error")
+		}
+	}
+	if grown := heap() - before; grown > 10<<20 {
+		t.Errorf("the heap grew by %d bytes in %d runs", grown, runs)
+	}
+	if r := w.collect(); r.Blobs != 0 || r.Waiting != runs {
+		t.Errorf("forgot what was touched: %+v", r)
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -264,6 +266,60 @@ func TestUnreadablePagesAreErrors(t *testing.T) {
 	}
 	if err := db.Close(); !errors.Is(err, meta.ErrDamaged) {
 		t.Errorf("close: %v, want ErrDamaged", err)
+	}
+}
+
+// A backup and a scrub read a snapshot for hours: a page lost meanwhile ends them, not the process.
+func TestUnreadablePagesEndTheReadingOfASnapshot(t *testing.T) {
+	w := newWorld(t)
+	const blobs = 1000
+	for i := range blobs {
+		w.blob("a", fmt.Sprint(i))
+	}
+	s, err := w.Snapshot()
+	w.must(err)
+	path := w.db.Bolt().Path()
+	whole, err := os.ReadFile(path)
+	w.must(err)
+	read := 0
+	for _, err = range s.Blobs() {
+		if read++; read == blobs/2 {
+			w.must(os.Truncate(path, 3*page)) // reading is a fault now
+		}
+	}
+	if !errors.Is(err, meta.ErrDamaged) || read < blobs/2 || read > blobs {
+		t.Errorf("%d blobs, then %v, want ErrDamaged", read, err)
+	}
+	if _, err := s.WriteTo(io.Discard); err == nil {
+		t.Error("a damaged snapshot was copied")
+	}
+	w.must(os.WriteFile(path, whole, 0)) // the disk reads again
+	read = 0
+	for _, err := range s.Blobs() {
+		w.must(err)
+		read++
+	}
+	if read != blobs {
+		t.Errorf("read %d blobs of %d", read, blobs)
+	}
+	w.must(s.Close())
+}
+
+// What whoever ranges over a snapshot does wrong is not taken for damage.
+func TestPanicsOfOthersGoOnThroughASnapshot(t *testing.T) {
+	w := newWorld(t)
+	w.blob("a", "x")
+	s, err := w.Snapshot()
+	w.must(err)
+	defer func() {
+		if p := recover(); p != "mine" {
+			t.Errorf("recovered %v", p)
+		}
+		w.must(s.Close())
+	}()
+	for _, err := range s.Blobs() {
+		w.must(err)
+		panic("mine")
 	}
 }
 

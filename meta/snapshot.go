@@ -1,8 +1,11 @@
 package meta
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"slices"
 	"sync"
 
 	"go.etcd.io/bbolt"
@@ -47,11 +50,59 @@ func (db *DB) Snapshot() (*Snapshot, error) {
 
 // WriteTo writes the pages of the snapshot: a valid database file of Size bytes, which Install takes.
 func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
-	n, err := s.tx.WriteTo(w)
+	n, err := s.tx.WriteTo(w) // reads the file, not the map: what cannot be read is an error already
 	if err != nil {
 		return n, fmt.Errorf("copy database: %w", err)
 	}
 	return n, nil
+}
+
+// blobsAtOnce is how many blobs are read before they are yielded.
+const blobsAtOnce = 256
+
+// Blobs yields every blob this node held at the snapshot, in the order in which
+// they became known. It ends at the first error; pages that the disk cannot read
+// are [ErrDamaged].
+func (s *Snapshot) Blobs() iter.Seq2[Blob, error] {
+	return func(yield func(Blob, error) bool) {
+		for last, more := id(0), true; more; {
+			var blobs []Blob
+			err := guarded(s.h.name, func() (err error) { // without what the caller does with them
+				blobs, last, more, err = heldBlobs(&txn{Tx: s.tx}, last, blobsAtOnce)
+				return err
+			})
+			for _, b := range blobs {
+				if !yield(b, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(Blob{}, err)
+				return
+			}
+		}
+	}
+}
+
+// heldBlobs reads n blobs with ids above after, and returns those this node
+// holds, the last id read, and whether there may be more.
+func heldBlobs(tx *txn, after id, n int) (held []Blob, last id, more bool, err error) {
+	last = after
+	for k, v := range following(bucket(tx, bucketBlobs), nil, keyID(after)) {
+		if n--; n < 0 {
+			return held, last, true, nil
+		}
+		i, ok := parseID(k)
+		rec, err := unpackBlob(v)
+		if err != nil || !ok {
+			return held, last, false, fmt.Errorf("blob %x: %w", k, errors.Join(ErrCorrupt, err))
+		}
+		last = i
+		if slices.Contains(rec.holders, localNode) {
+			held = append(held, rec.blob())
+		}
+	}
+	return held, last, false, nil
 }
 
 // Close ends the snapshot. Further calls do nothing.

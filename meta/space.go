@@ -3,13 +3,18 @@ package meta
 import (
 	"fmt"
 	"os"
+
+	"go.etcd.io/bbolt"
 )
 
 // A transaction that finds no space when it commits makes bbolt search the whole file for its free
-// pages. So blocks are reserved beforehand, for what the transaction may need at most, and on a full
-// disk it is not begun.
+// pages. So blocks are reserved beforehand, for what the transaction may need at most: before it
+// begins for what ordinary commands need, so that on a full disk nothing is done in vain, and before
+// it commits for what it did change, since one command may delete a hundred images, or a tag that a
+// thousand names stand for.
 const (
 	roomPerCommand = 128 << 10 // ten keys far apart, in trees four pages deep
+	roomPerNode    = 4 * pageSize
 	roomAlways     = 256 << 10
 	growthMin      = 1 << 20
 	growthMax      = 16 << 20
@@ -26,6 +31,15 @@ func room(commands [][]byte) int64 {
 		n += roomPerCommand + 2*int64(len(c))
 	}
 	return n
+}
+
+// roomOf estimates the new pages of tx, which has made its changes and not committed them. commands is
+// what [room] said. Each node that tx holds goes to at least one new page; to a second where a
+// neighbour is merged with it, and to more where its values are longer than a page. A few values of
+// a megabyte on one page's worth of keys are more than that: then the commit itself finds no space.
+func roomOf(tx *bbolt.Tx, commands int64) int64 {
+	stats := tx.Stats()
+	return commands + stats.GetNodeCount()*roomPerNode
 }
 
 // freelistRoom estimates the new pages of a transaction that writes the freelist: eight bytes for

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"reflect"
 	"sync"
 	"time"
 )
@@ -59,8 +60,16 @@ func (s *Store) stamp(actor string) stamp {
 
 // propose gets a command agreed and reads its reply, unless reply is nil.
 // Refusals come back as the errors they are.
+//
+// A command that cannot be decoded (a text that is no UTF-8, a list beyond all
+// limits) is refused with [ErrName] here: once agreed upon it would stop every
+// node that comes to it, at each start again.
 func (s *Store) propose(ctx context.Context, t commandType, body stamped, reply any) error {
-	res, err := s.proposer.Propose(ctx, encodeCommand(t, body))
+	command := encodeCommand(t, body)
+	if err := theCodec().dec.Unmarshal(command[envelopeSize:], reflect.New(reflect.TypeOf(body)).Interface()); err != nil {
+		return fmt.Errorf("%w: %w", ErrName, err)
+	}
+	res, err := s.proposer.Propose(ctx, command)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}

@@ -264,6 +264,30 @@ func TestUndelete(t *testing.T) {
 	w.wants(err, meta.ErrRepositoryUnknown)
 }
 
+// Whatever was tagged can be deleted, and what the deletion remembers can be read.
+func TestManifestOfVeryManyTagsIsUndeletedWithTheFirst(t *testing.T) {
+	w := newWorld(t)
+	p := manifest("a", "one", nil)
+	for i := range 12 {
+		p.Tags = nil
+		for j := range 1000 {
+			p.Tags = append(p.Tags, meta.Tag(fmt.Sprintf("v%05d", 1000*i+j)))
+		}
+		w.must(w.PutManifest(t.Context(), p))
+	}
+	w.must(w.DeleteManifest(t.Context(), "a", p.Digest, "alice"))
+	deleted, err := w.UndeleteManifest(t.Context(), "a", p.Digest, "alice")
+	w.must(err)
+	tags, _, err := w.Tags("a", "", 20_000)
+	w.must(err)
+	if len(deleted.Tags) != 10_000 || len(tags) != 10_000 || tags[9999] != "v09999" {
+		t.Errorf("%d tags remembered, %d came back", len(deleted.Tags), len(tags))
+	}
+	if _, err := w.UndeleteTag(t.Context(), "a", "v11999", "alice"); err != nil {
+		t.Errorf("the others one by one: %v", err)
+	}
+}
+
 func TestUndeleteSetsLinksThatWereDropped(t *testing.T) {
 	w := newWorld(t)
 	d := w.push(image("a", "one", nil, "config"))

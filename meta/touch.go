@@ -8,16 +8,17 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// touches remembers, in constant memory, which blobs clients were told of: two
-// Bloom filters, one that fills and one that the running collection asks. A
+// touches remembers, in constant memory, which blobs clients were told of: three
+// Bloom filters, one that fills and two that the running collection asks. A
 // filter forgets nothing; what it says too much only keeps garbage a while
 // longer. Full of a million digests it is wrong about one in forty.
 type touches struct {
 	seed maphash.Seed
 	now  atomic.Pointer[filter] // what is touched goes here; nil until something is
 
-	mu   sync.Mutex // guards then
-	then []*filter  // what runs before the current one did not get to honour
+	mu   sync.Mutex // guards the next two
+	then *filter    // what was touched before this run began; nil when nothing was
+	old  *filter    // and before those that failed, all in one
 }
 
 const (
@@ -60,11 +61,27 @@ func (t *touches) add(d digest.Digest) {
 }
 
 // turn begins a run: from now on has also answers for what was touched before.
+// Runs that fail one after the other share one filter, but for the last: a late
+// add may still be writing to that one.
 func (t *touches) turn() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if f := t.now.Swap(nil); f != nil {
-		t.then = append(t.then, f)
+	f := t.now.Swap(nil)
+	switch {
+	case f == nil:
+		return
+	case t.old == nil:
+		t.old = t.then
+	case t.then != nil:
+		t.old.join(t.then)
+	}
+	t.then = f
+}
+
+// join adds what is in g.
+func (f *filter) join(g *filter) {
+	for i := range g {
+		f[i].Or(g[i].Load())
 	}
 }
 
@@ -72,7 +89,7 @@ func (t *touches) turn() {
 func (t *touches) done() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.then = nil
+	t.then, t.old = nil, nil
 }
 
 // has says whether d may have been touched: before the turn, or since.
@@ -80,7 +97,7 @@ func (t *touches) has(d digest.Digest) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	hash := maphash.String(t.seed, string(d))
-	for _, f := range append(t.then[:len(t.then):len(t.then)], t.now.Load()) {
+	for _, f := range []*filter{t.old, t.then, t.now.Load()} {
 		if f != nil && probes(hash, func(word int, bit uint64) bool { return f[word].Load()&bit != 0 }) {
 			return true
 		}

@@ -38,7 +38,13 @@ func newWorld(t testing.TB) *world { return newWorldWith(t, meta.Seam{}) }
 // newWorldWith lets guards be removed.
 func newWorldWith(t testing.TB, s meta.Seam) *world {
 	t.Helper()
-	db, err := meta.OpenSeam(meta.DBConfig{Dir: t.TempDir()}, s)
+	return newWorldIn(t, t.TempDir(), s)
+}
+
+// newWorldIn has the database in dir.
+func newWorldIn(t testing.TB, dir string, s meta.Seam) *world {
+	t.Helper()
+	db, err := meta.OpenSeam(meta.DBConfig{Dir: dir}, s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -185,3 +185,19 @@ func TestEmptyLogOfAnInterruptedFoundingIsFounded(t *testing.T) {
 	n, _ := h.ready(t)
 	propose(t, n, "a")
 }
+
+// A start that fails at its last step lets go of everything, and gives nothing that wants closing.
+func TestStartThatCannotReceiveSnapshotsFailsWhole(t *testing.T) {
+	h := newHome(t)
+	file := filepath.Join(h.dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broken := h.cfg
+	broken.SnapshotDir = filepath.Join(file, "received")
+	l := openLedger(t, filepath.Join(h.dir, "db"))
+	if n, err := raft.Start(broken, l); err == nil || n != nil {
+		t.Fatalf("started %v, error %v", n, err)
+	}
+	h.startOn(t, l)
+}

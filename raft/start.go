@@ -44,7 +44,10 @@ func Start(cfg Config, sm StateMachine) (_ *Node, err error) {
 	if err := n.replay(at); err != nil {
 		return nil, err
 	}
-	return n, n.run()
+	if err := n.run(); err != nil {
+		return nil, err
+	}
+	return n, nil
 }
 
 // openDir opens what the directory holds.

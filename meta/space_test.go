@@ -1,0 +1,165 @@
+package meta_test
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"skerry.dev/skerry/meta"
+)
+
+// A scale weighs every transaction of a world: what it reserved, and what it took.
+type scale struct {
+	*world
+	size  int64 // of the database before the transaction
+	dirty int64
+	asked int64 // where the farthest reservation ends
+
+	most map[string]weight // by the command's name
+}
+
+// A weight is a transaction's new pages in bytes, and what was reserved for them.
+type weight struct{ took, need int64 }
+
+func newScale(t *testing.T) *scale {
+	t.Helper()
+	s := &scale{most: map[string]weight{}}
+	s.world = newWorldWith(t, meta.Seam{NoExtend: true, Reserves: func(_, to int64) { s.asked = max(s.asked, to) }})
+	return s
+}
+
+// use begins to weigh.
+func (s *scale) use() {
+	names := meta.CommandNames()
+	s.before = func([]byte) {
+		st, err := s.Stats()
+		s.must(err)
+		s.size, s.dirty, s.asked = st.DatabaseBytes, s.db.Dirty(), 0
+	}
+	s.after = func(c []byte) {
+		name := names[int(binary.BigEndian.Uint16(c[2:]))]
+		w := weight{s.db.Dirty() - s.dirty - int64(s.db.PageSize()), meta.Need(s.size, s.asked)}
+		if w.took > w.need {
+			s.t.Errorf("%s took %d bytes of new pages, %d were reserved", name, w.took, w.need)
+		}
+		if w.took > s.most[name].took {
+			s.most[name] = w
+		}
+	}
+}
+
+// TestReservationCoversWhatCommandsTake applies each command at its worst: to a large database, with
+// keys that lie far apart.
+func TestReservationCoversWhatCommandsTake(t *testing.T) {
+	s := newScale(t)
+	f := &filled{world: s.world, repos: 4, old: map[int][]digest.Digest{}}
+	f.push(4000, 512, func() {})
+	rng := rand.New(rand.NewPCG(1, 1))
+	repo, ctx := repoName(0), t.Context()
+	var junk []digest.Digest
+	for i := range 1000 { // every blob is as far from the next in each tree as it can be
+		junk = append(junk, s.blob(repoName(10+i), fmt.Sprint("junk", i)))
+	}
+	for i := range 800 {
+		_, err := s.MountBlob(ctx, repoName(10+i), repoName(10), junk[0], "ci")
+		s.must(err)
+	}
+	s.use()
+
+	thousand := func(suffix string) (tags []meta.Tag) {
+		for range 1000 {
+			tags = append(tags, meta.Tag(fmt.Sprintf("v%d%s%d", rng.IntN(12_000), suffix, len(tags))))
+		}
+		return tags
+	}
+	many := s.push(image(repo, "many", thousand("a"), "b1", "b2"))
+	_, err := s.MountBlob(ctx, repoName(2000), repo, digest.FromString("b1"), "ci")
+	s.must(err)
+	s.must(s.UnlinkBlob(ctx, repoName(2000), digest.FromString("b1"), "ci"))
+	index := manifest(repo, "index", thousand("b"))
+	for range 5000 {
+		index.Manifests = append(index.Manifests, f.digest())
+	}
+	s.push(index)
+	s.must(s.DeleteManifest(ctx, repo, many, "ci"))
+	_, err = s.UndeleteManifest(ctx, repo, many, "ci")
+	s.must(err)
+	s.must(s.DeleteManifest(ctx, repo, index.Digest, "ci"))
+	_, err = s.UndeleteManifest(ctx, repo, index.Digest, "ci")
+	s.must(err)
+	s.others(ctx)
+
+	// Half of the images lose their tag, the pruner takes those, and the collector what is left of
+	// them, but for what somebody asked for meanwhile.
+	for _, name := range []meta.RepoName{repo, repoName(1)} {
+		tags, _, err := s.Tags(name, "", 10_000)
+		s.must(err)
+		for _, tag := range tags {
+			if rng.IntN(2) == 0 {
+				s.must(s.DeleteTag(ctx, name, tag, "ci"))
+			}
+		}
+	}
+	undeleted, _, err := s.Tags(repo, "", 1)
+	s.must(err)
+	s.must(s.DeleteTag(ctx, repo, undeleted[0], "ci"))
+	_, err = s.UndeleteTag(ctx, repo, undeleted[0], "ci")
+	s.must(err)
+	s.pass(grace / 2)
+	_, err = s.Prune(ctx, meta.Prune{KeepTagRevisions: 1})
+	s.must(err)
+	s.pass(4 * grace)
+	for i, d := range junk {
+		if i%2 == 1 {
+			b, err := s.Blob(repoName(10+i), d)
+			s.must(err)
+			s.Touch(b)
+		}
+	}
+	s.collect()
+	s.sweep()
+	for _, name := range meta.CommandNames() {
+		w, seen := s.most[name]
+		if !seen {
+			t.Errorf("%s was not weighed", name)
+		}
+		t.Logf("%-14s took %7d, reserved %8d", name, w.took, w.need)
+	}
+}
+
+// others proposes what is not about images.
+func (s *scale) others(ctx context.Context) {
+	s.t.Helper()
+	var rules []meta.TagRule
+	for i := range 1000 {
+		pattern := fmt.Sprintf("%0500d", i)
+		rules = append(rules, meta.TagRule{Repositories: pattern, Tags: pattern, Except: pattern})
+	}
+	s.must(s.SetTagRules(ctx, rules, "ci"))
+	s.must(s.SetTagRules(ctx, nil, "ci"))
+	for i := range 10 {
+		s.must(s.PutAccount(ctx, meta.Account{Name: fmt.Sprint("account", i), Secret: fmt.Sprintf("%04000d", i)}))
+		_, err := s.InitSecret(ctx, fmt.Sprint("secret", i), make([]byte, 64<<10))
+		s.must(err)
+		_, err = s.PutResource(ctx, meta.Resource{Kind: "k", Name: fmt.Sprint("object", i), Doc: make([]byte, 1<<10)})
+		s.must(err)
+	}
+	s.must(s.DeleteAccount(ctx, "account5"))
+	s.must(s.DeleteResource(ctx, "k", "", "object5"))
+}
+
+// sweep empties the trash.
+func (s *scale) sweep() {
+	s.t.Helper()
+	items, err := s.Trash(0, 100_000)
+	s.must(err)
+	var ids []uint64
+	for _, item := range items {
+		ids = append(ids, item.ID)
+	}
+	s.must(s.Swept(context.Background(), ids))
+}
