@@ -163,6 +163,23 @@ func (d osDisk) openFD(name string, flags int) (fd int, err error) {
 	return fd, nil
 }
 
+// read reads the file from its beginning until p is full or the file ends, which
+// a disk's file does where a read falls short.
+func (d osDisk) read(name string, p []byte) (n int, err error) {
+	fd, err := d.openFD(name, unix.O_RDONLY)
+	if err != nil {
+		return 0, err
+	}
+	err = uninterrupted(func() (err error) {
+		n, err = unix.Pread(fd, p, 0)
+		return err
+	})
+	if err := errors.Join(err, unix.Close(fd)); err != nil {
+		return 0, &os.PathError{Op: "read", Path: d.path(name), Err: err}
+	}
+	return n, nil
+}
+
 // allocate sets n bytes from off aside without changing the size of f. File
 // systems that cannot are left alone: writing will tell.
 func (osDisk) allocate(f *os.File, off, n int64) error {

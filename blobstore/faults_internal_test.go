@@ -56,7 +56,7 @@ func (d *faulty) allocate(f *os.File, off, n int64) error {
 func openFaulty(t *testing.T) (*Store, *faulty) {
 	t.Helper()
 	d := &faulty{osDisk: osDisk{dir: t.TempDir()}}
-	cfg := Config{Dir: d.dir, Reserve: -1}
+	cfg := Config{Dir: d.dir, Reserve: -1, Soft: 100, High: 100, Critical: 100}
 	if err := cfg.setDefaults(); err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func FuzzPath(f *testing.F) {
 
 // Whatever a client calls an upload: it finds none but its own.
 func FuzzResume(f *testing.F) {
-	s, err := Open(Config{Dir: f.TempDir(), Reserve: -1})
+	s, err := Open(Config{Dir: f.TempDir(), Reserve: -1, Soft: 100, High: 100, Critical: 100})
 	if err != nil {
 		f.Fatal(err)
 	}

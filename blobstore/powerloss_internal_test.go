@@ -68,7 +68,7 @@ func TestStoreWorksAfterPowerLoss(t *testing.T) {
 		world := replay(ops[:n], rand.New(rand.NewPCG(uint64(n), 1)), unsyncedAtRandom)
 		dir := t.TempDir()
 		world.writeTo(t, dir)
-		s, err := Open(Config{Dir: dir, Reserve: -1})
+		s, err := Open(Config{Dir: dir, Reserve: -1, Soft: 100, High: 100, Critical: 100})
 		if err != nil {
 			t.Fatalf("after %d operations: %v", n, err)
 		}
@@ -270,7 +270,7 @@ func (r *recorder) syncDir(name string) error {
 
 func (r *recorder) open(t *testing.T) *Store {
 	t.Helper()
-	cfg := Config{Dir: r.dir, Reserve: -1, Log: slog.New(slog.DiscardHandler)}
+	cfg := Config{Dir: r.dir, Reserve: -1, Soft: 100, High: 100, Critical: 100, Log: slog.New(slog.DiscardHandler)}
 	if err := cfg.setDefaults(); err != nil {
 		t.Fatal(err)
 	}

@@ -108,6 +108,7 @@ func serveFlags() []cli.Flag {
 }
 
 func serve(c *cli.Context) error {
+	defer holdFloor()()
 	log, err := newLogger(c.App.ErrWriter, c.String("log-format"), c.String("log-level"))
 	if err != nil {
 		return err

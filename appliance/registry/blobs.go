@@ -76,14 +76,18 @@ func (h *front) getBlob(w http.ResponseWriter, r *http.Request, t target) error 
 
 // serve is getBlob without the question who asks.
 func (r repository) serve(w http.ResponseWriter, req *http.Request, t target) error {
-	f, b, err := r.open(t.digest)
+	b, err := r.meta.Blob(r.name, t.digest)
+	if err != nil {
+		return err
+	}
+	if b.Size <= smallBytes && !conditional(req) {
+		return r.sendSmall(w, b)
+	}
+	f, err := r.open(b)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	if b.Size <= smallBytes && !conditional(req) {
-		return sendSmall(w, f, b)
-	}
 	// A file of another length is not what its name says.
 	if size, err := f.Seek(0, io.SeekEnd); err != nil || size != b.Size {
 		return bytesMissing(b.Digest, errors.Join(err, blobstore.ErrDigest))
@@ -116,15 +120,14 @@ var buffers = sync.Pool{New: func() any { return new([copyBytes]byte) }}
 
 // sendSmall reads before it answers: one read, one write, and an error of the disk
 // is still an answer.
-func sendSmall(w http.ResponseWriter, f *os.File, b meta.Blob) error {
+func (r repository) sendSmall(w http.ResponseWriter, b meta.Blob) error {
 	buf := buffers.Get().(*[copyBytes]byte)
 	defer buffers.Put(buf)
-	n, err := io.ReadFull(f, buf[:b.Size+1]) // one more, to see a file that is too long
-	if int64(n) != b.Size || err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return bytesMissing(b.Digest, errors.Join(err, blobstore.ErrDigest))
+	if err := r.blobs.Read(b.Digest, b.Size, buf[:]); err != nil {
+		return bytesMissing(b.Digest, err)
 	}
 	blobHeaders(w.Header(), b, true)
-	_, _ = w.Write(buf[:n]) // who went away misses nothing
+	_, _ = w.Write(buf[:b.Size]) // who went away misses nothing
 	return nil
 }
 

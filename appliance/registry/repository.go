@@ -141,19 +141,14 @@ func (r repository) deleteBlob(ctx context.Context, d digest.Digest) error {
 	return nil
 }
 
-// open returns the bytes of a blob that this repository links, and how many there
-// must be. Bytes that are not there are a fault of ours (I6), not a 404: the
-// metadata promised them. The caller closes the file.
-func (r repository) open(d digest.Digest) (*os.File, meta.Blob, error) {
-	b, err := r.meta.Blob(r.name, d)
-	if err != nil {
-		return nil, b, err
-	}
-	f, err := r.blobs.Open(d)
+// open returns the bytes of a blob of this repository. Bytes that are not there are a
+// fault of ours (I6), not a 404: the metadata promised them. The caller closes the file.
+func (r repository) open(b meta.Blob) (*os.File, error) {
+	f, err := r.blobs.Open(b.Digest)
 	if errors.Is(err, blobstore.ErrNotFound) {
-		err = bytesMissing(d, err)
+		err = bytesMissing(b.Digest, err)
 	}
-	return f, b, err
+	return f, err
 }
 
 // mount links d from another repository that links it; the caller may pull that

@@ -238,7 +238,11 @@ func (s blobService) Get(ctx context.Context, d digest.Digest) ([]byte, error) {
 }
 
 func (s blobService) Open(_ context.Context, d digest.Digest) (io.ReadSeekCloser, error) {
-	f, _, err := s.open(d)
+	b, err := s.meta.Blob(s.name, d)
+	if err != nil {
+		return nil, asDistribution(s.blob(d), err)
+	}
+	f, err := s.open(b)
 	if err != nil {
 		return nil, asDistribution(s.blob(d), err)
 	}

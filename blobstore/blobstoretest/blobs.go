@@ -119,6 +119,22 @@ func (t suite) openFileSurvivesRemoval() {
 	}
 }
 
+func (t suite) readTellsAnotherLength() {
+	s := t.open()
+	for _, data := range [][]byte{{}, Noise(1), Noise(4096), Noise(64 << 10)} {
+		d, size := Push(t, s, data), int64(len(data))
+		got := make([]byte, size+1)
+		if err := s.Read(d, size, got); err != nil || !bytes.Equal(got[:size], data) {
+			t.Errorf("read %d bytes: %v", size, err)
+		}
+		mustBe(t, "read of a blob that is shorter", s.Read(d, size+5, make([]byte, size+6)), blobstore.ErrDigest)
+		if size > 0 {
+			mustBe(t, "read of a blob that is longer", s.Read(d, size-1, got), blobstore.ErrDigest)
+		}
+	}
+	mustBe(t, "read of no blob", s.Read(digest.FromString("none"), 4, make([]byte, 5)), blobstore.ErrNotFound)
+}
+
 func (t suite) allListsEveryBlobOnce() {
 	s := t.open()
 	var want []digest.Digest

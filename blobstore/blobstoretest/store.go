@@ -16,6 +16,7 @@ import (
 type Store interface {
 	Stat(d digest.Digest) (blobstore.Info, error)
 	Open(d digest.Digest) (io.ReadSeekCloser, error)
+	Read(d digest.Digest, size int64, p []byte) error
 	All() iter.Seq2[blobstore.Info, error]
 
 	Create(scope string, alg digest.Algorithm, size int64) (Upload, error)

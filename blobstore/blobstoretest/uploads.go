@@ -55,6 +55,24 @@ func (t suite) uploadGoesOnBetweenRequests() {
 	MustHold(t, s, digest.FromBytes(data), data)
 }
 
+func (t suite) largeUploadComesInOddPieces() {
+	s, data := t.open(), Noise(40<<20+12_345)
+	u := create(t, s)
+	id := u.ID()
+	for _, end := range []int{16<<20 - 1, 16 << 20, 19<<20 + 7, 19<<20 + 8, 33 << 20, len(data)} {
+		closeUpload(t, u)
+		u = resume(t, s, id)
+		if n, err := u.ReadFrom(bytes.NewReader(data[u.Size():end])); err != nil {
+			t.Fatalf("%d bytes more, to %d: %v", n, end, err)
+		}
+		if u.Size() != int64(end) {
+			t.Fatalf("size %d, want %d", u.Size(), end)
+		}
+	}
+	commit(t, u, digest.FromBytes(data))
+	MustHold(t, s, digest.FromBytes(data), data)
+}
+
 func (t suite) uploadGoesOnAfterRestart() {
 	s, data := t.open(), Noise(1_000_000)
 	u, err := s.Create("library/a", digest.SHA512, 2<<20) // more than will come
