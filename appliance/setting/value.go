@@ -3,6 +3,7 @@ package setting
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -113,13 +114,22 @@ func OnOff(at *bool) Value {
 
 // Number is a whole number that is not negative.
 func Number[T int | uint64](at *T) Value {
+	return number(at, 0, math.MaxInt64, "a whole number that is not negative")
+}
+
+// Percent is a whole number from 1 to 100.
+func Percent(at *int) Value {
+	return number(at, 1, 100, "a whole number from 1 to 100, without a sign")
+}
+
+func number[T int | uint64](at *T, low, high uint64, want string) Value {
 	return scalar[T]{
 		at:     at,
 		format: func(x T) string { return strconv.FormatUint(uint64(x), 10) },
 		parse: func(s string) (T, error) {
 			n, err := strconv.ParseUint(s, 10, 63)
-			if err != nil {
-				return 0, fmt.Errorf("%q: want a whole number that is not negative", s)
+			if err != nil || n < low || n > high {
+				return 0, fmt.Errorf("%q: want %s", s, want)
 			}
 			return T(n), nil
 		},
