@@ -25,7 +25,7 @@ import (
 // An Appliance is one node. [Open] makes it, Run runs it once, Close ends it.
 type Appliance struct {
 	// Set by Open, in this order; immutable afterwards.
-	cfg            Config
+	cfg            Config // as at the start; what a reload changes is read with config()
 	log            *slog.Logger
 	started        time.Time
 	dir            *dataDir
@@ -45,6 +45,8 @@ type Appliance struct {
 	pruned     lastPrune    // for status
 	pressure   atomic.Int64 // blobstore.Pressure as of the last look
 	closing    atomic.Bool  // a stop was asked for: readiness says no
+	traffic    traffic      // of the public address
+	live       live         // the configuration as of the last reload
 }
 
 // Open builds the appliance. Each step uses only what stands above it.
@@ -86,6 +88,7 @@ func openStores(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance
 		return nil, err
 	}
 	a := &Appliance{cfg: cfg, log: log, started: time.Now()}
+	a.live.set(cfg)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -174,7 +177,7 @@ func (a *Appliance) openRegistry(ctx context.Context) error {
 		Blobs:      a.blobs,
 		Auth:       registryAuth{a.authority},
 		Log:        a.log,
-		ReadOnly:   func() bool { return a.cfg.ReadOnly },
+		ReadOnly:   func() bool { return a.config().ReadOnly },
 		WriteState: a.writable,
 		Secret:     string(secret),
 	})

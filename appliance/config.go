@@ -2,11 +2,16 @@ package appliance
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"time"
+
+	"skerry.dev/skerry/appliance/api"
 )
 
 // A TLSMode says how the public address is protected.
@@ -70,6 +75,10 @@ type Config struct {
 	// LogSegmentBytes is the size in which the metadata log takes disk space.
 	// Default 64 MiB, less on a small disk.
 	LogSegmentBytes int
+
+	// Reread reads the configuration again and calls Reload with it, for the
+	// control API. Nil where there is nothing to read.
+	Reread func(ctx context.Context) (api.ReloadReport, error)
 }
 
 // Defaults is what a Config means where it says nothing.
@@ -114,32 +123,63 @@ func (c Config) withDefaults() (Config, error) {
 		}
 		c.Node = name
 	}
-	return c, c.validate()
+	var errs []error
+	for _, x := range c.Conflicts() {
+		errs = append(errs, x)
+	}
+	return c, errors.Join(errs...)
 }
 
-func (c Config) validate() error {
+// A Conflict is a value that cannot be, or several that cannot be together.
+type Conflict struct {
+	Keys []string // of the settings concerned, the one to look at first in front
+	Text string
+}
+
+// Error names the keys and says what is wrong.
+func (c Conflict) Error() string { return strings.Join(c.Keys, ", ") + ": " + c.Text }
+
+// Conflicts is everything that is wrong with c, whose defaults are filled in.
+func (c Config) Conflicts() []Conflict {
+	var found []Conflict
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return fmt.Errorf("listen address %q: want host:port or :port", c.Listen)
+		found = append(found, Conflict{[]string{"listen"}, fmt.Sprintf("%q: want host:port or :port", c.Listen)})
 	}
 	switch c.TLS {
 	case TLSSelf:
 	case TLSOff:
-		if !loopback(host) && !c.PlainAnywhere {
-			return fmt.Errorf("plain HTTP on %s would send passwords readable over the network: "+
-				"listen on 127.0.0.1, use --tls self, or insist with --plain-anywhere", c.Listen)
+		if err == nil && !loopback(host) && !c.PlainAnywhere {
+			found = append(found, Conflict{[]string{"tls", "listen"}, fmt.Sprintf(
+				"plain HTTP on %s would send passwords readable over the network: "+
+					"listen on 127.0.0.1, set tls to self, or insist with plain-anywhere", c.Listen)})
 		}
 	default:
-		return fmt.Errorf("tls mode %q: want self or off", c.TLS)
+		found = append(found, Conflict{[]string{"tls"}, fmt.Sprintf("%q: want self or off", c.TLS)})
 	}
-	for name, d := range map[string]time.Duration{
-		"grace": c.Grace, "collect-every": c.CollectEvery, "scrub-period": c.ScrubPeriod, "upload-ttl": c.UploadTTL,
+	if c.DiskSoft > c.DiskHigh || c.DiskHigh > c.DiskCritical {
+		found = append(found, Conflict{[]string{"disk-high", "disk-soft", "disk-critical"}, fmt.Sprintf(
+			"soft %d, high %d and critical %d percent: none may be above the next", c.DiskSoft, c.DiskHigh, c.DiskCritical)})
+	}
+	return append(found, c.negative()...)
+}
+
+func (c Config) negative() (found []Conflict) {
+	for _, p := range []struct {
+		key  string
+		time time.Duration
+	}{
+		{"grace", c.Grace},
+		{"collect-every", c.CollectEvery},
+		{"scrub-period", c.ScrubPeriod},
+		{"upload-ttl", c.UploadTTL},
+		{"drain-timeout", c.DrainTimeout},
 	} {
-		if d < 0 {
-			return fmt.Errorf("%s %s: must not be negative", name, d)
+		if p.time < 0 {
+			found = append(found, Conflict{[]string{p.key}, fmt.Sprintf("%s: must not be negative", p.time)})
 		}
 	}
-	return nil
+	return found
 }
 
 func loopback(host string) bool {

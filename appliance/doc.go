@@ -1,7 +1,8 @@
 // Package appliance is the whole: it configures, wires and runs the parts, and
 // does what no part can do alone.
 //
-//	main → cli → appliance → registry · api            what clients see
+//	main → cli → setting                               what can be set
+//	           → appliance → registry · api            what clients see
 //	                       → auth · kube/resource      shared by what clients see
 //	                       → blobstore · meta · raft · tls
 //

@@ -19,7 +19,9 @@ func (a *Appliance) collectLoop(ctx context.Context) error {
 	if err := a.sweep(ctx); err != nil {
 		a.log.WarnContext(ctx, "sweep stopped", "err", err)
 	}
-	for pause := a.cfg.CollectFirst; every(ctx, pause); pause = a.cfg.CollectEvery {
+	pause := func(c Config) time.Duration { return c.CollectFirst }
+	for a.every(ctx, pause) {
+		pause = func(c Config) time.Duration { return c.CollectEvery }
 		if _, err := a.collect(ctx, false); err != nil {
 			a.log.WarnContext(ctx, "garbage collection stopped", "err", err)
 		}
@@ -84,9 +86,9 @@ func (a *Appliance) unlink(items []meta.TrashItem) (gone []uint64, err error) {
 // came to look at.
 func (a *Appliance) purgeLoop(ctx context.Context) error {
 	for every(ctx, time.Hour) {
-		n, bytes, err := a.blobs.PurgeUploads(ctx, time.Now().Add(-a.cfg.UploadTTL))
+		n, bytes, err := a.blobs.PurgeUploads(ctx, time.Now().Add(-a.config().UploadTTL))
 		a.purged(ctx, "abandoned uploads", n, bytes, err)
-		n, bytes, err = a.blobs.PurgeQuarantine(ctx, time.Now().Add(-a.cfg.ScrubPeriod))
+		n, bytes, err = a.blobs.PurgeQuarantine(ctx, time.Now().Add(-a.config().ScrubPeriod))
 		a.purged(ctx, "quarantined blobs", n, bytes, err)
 	}
 	return nil

@@ -87,7 +87,7 @@ func (a *Appliance) pushable() error {
 	switch {
 	case a.closing.Load():
 		return errClosing
-	case a.cfg.ReadOnly:
+	case a.config().ReadOnly:
 		return errReadOnly
 	case blobstore.Pressure(a.pressure.Load()) >= blobstore.High:
 		return fmt.Errorf("%w: uploads are refused", blobstore.ErrFull)
@@ -136,7 +136,7 @@ func (a *Appliance) status() (api.Status, error) {
 	}
 	s := api.Status{
 		Version: Version(), Node: a.cfg.Node, Zone: a.cfg.Zone, Started: a.started,
-		Leader: a.node.Status().Leading, ReadOnly: a.cfg.ReadOnly, ReadReady: true,
+		Leader: a.node.Status().Leading, ReadOnly: a.config().ReadOnly, ReadReady: !a.closing.Load(),
 		Disk: api.DiskStatus{
 			Total: usage.Total, Free: usage.Free, Reserve: usage.Reserve, Pressure: usage.State.String(),
 		},

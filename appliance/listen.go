@@ -70,28 +70,21 @@ func (a *Appliance) listen(ctx context.Context) error {
 // serve answers on both listeners until ctx ends, and then until running
 // requests are done or the drain timeout is over.
 func (a *Appliance) serve(ctx context.Context) error {
-	local := api.Handler(api.Config{Operator: operator{a}, Admit: admitLocal, Log: a.log})
+	public := a.server(a.counted(a.public()))
+	local := a.server(api.Handler(api.Config{Operator: operator{a}, Admit: admitLocal, Log: a.log}))
 	g, ctx := errgroup.WithContext(ctx)
-	for l, h := range map[net.Listener]http.Handler{a.publicListener: a.public(), a.socketListener: local} {
-		srv := a.server(h)
+	for l, srv := range map[net.Listener]*http.Server{a.publicListener: public, a.socketListener: local} {
 		g.Go(func() error {
 			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serve %s: %w", l.Addr(), err)
 			}
 			return nil
 		})
-		g.Go(func() error {
-			<-ctx.Done()
-			a.closing.Store(true)
-			drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.DrainTimeout)
-			defer cancel()
-			if err := srv.Shutdown(drain); err != nil {
-				a.log.WarnContext(ctx, "requests were cut off", "err", err)
-				return srv.Close()
-			}
-			return nil
-		})
 	}
+	g.Go(func() error {
+		<-ctx.Done()
+		return a.drain(ctx, public, local)
+	})
 	return g.Wait()
 }
 

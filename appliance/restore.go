@@ -61,7 +61,10 @@ func restoreInto(
 	if err != nil {
 		return nil, err
 	}
-	blobs, err := blobstore.Open(blobstore.Config{Dir: dir.join(storageName), Log: log, Reserve: -1})
+	blobs, err := blobstore.Open(blobstore.Config{
+		Dir: dir.join(storageName), Log: log, Reserve: -1,
+		Soft: 100, High: 100, Critical: 100, // what fits is restored; the registry judges when it starts
+	})
 	if err != nil {
 		return nil, errors.Join(err, dir.close())
 	}

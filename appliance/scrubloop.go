@@ -38,17 +38,19 @@ const scrubRetry = 10 * time.Minute
 // half of it.
 func (a *Appliance) scrubLoop(ctx context.Context) error {
 	state := a.readScrubState()
-	pause := a.cfg.ScrubPeriod / 2
-	for wait := state.wait(time.Now(), pause); every(ctx, wait); wait = state.wait(time.Now(), pause) {
+	pause := func(c Config) time.Duration { return c.ScrubPeriod / 2 }
+	now := time.Now()
+	for a.every(ctx, func(c Config) time.Duration { return state.wait(now, pause(c)) }) {
 		for err := a.scrubSlowly(ctx, &state); err != nil; err = a.scrubSlowly(ctx, &state) {
 			if ctx.Err() != nil {
 				return nil
 			}
 			a.log.WarnContext(ctx, "scrub stopped", "err", err)
-			if !every(ctx, min(scrubRetry, pause)) {
+			if !a.every(ctx, func(c Config) time.Duration { return min(scrubRetry, pause(c)) }) {
 				return nil
 			}
 		}
+		now = time.Now()
 	}
 	return nil
 }
@@ -59,7 +61,7 @@ func (a *Appliance) scrubSlowly(ctx context.Context, state *scrubState) error {
 	if err != nil {
 		return err
 	}
-	rate := max(scrubRateMin, int64(float64(stats.BlobBytes)/(a.cfg.ScrubPeriod/2).Seconds()))
+	rate := max(scrubRateMin, int64(float64(stats.BlobBytes)/(a.config().ScrubPeriod/2).Seconds()))
 	noted := time.Now()
 	_, err = a.scrubAfter(ctx, state.After, api.ScrubRequest{BytesPerSecond: rate},
 		func(_ api.ScrubReport, last digest.Digest) {

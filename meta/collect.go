@@ -315,7 +315,7 @@ func (c *collection) sortBlobs(ctx context.Context, tx *txn, now int64) error {
 			return fmt.Errorf("blob %x: %w", k, ErrCorrupt)
 		}
 		touched := s.touched.has(unpackDigest(rec.packed))
-		if touched && rec.lease < now+s.grace.Milliseconds()/2 {
+		if touched && rec.lease < now+s.graceNow().Milliseconds()/2 {
 			c.renew = append(c.renew, uint64(i))
 		}
 		switch {

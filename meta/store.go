@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,7 +31,7 @@ type StoreConfig struct {
 type Store struct {
 	*DB
 	proposer Proposer
-	grace    time.Duration
+	grace    atomic.Int64 // a time.Duration, not negative
 	now      func() time.Time
 
 	collecting sync.Mutex // one collection at a time; held while it runs
@@ -39,23 +40,29 @@ type Store struct {
 
 // NewStore joins a state machine and the log that feeds it.
 func NewStore(db *DB, p Proposer, cfg StoreConfig) *Store {
-	s := &Store{DB: db, proposer: p, grace: cfg.Grace, now: cfg.Now}
+	s := &Store{DB: db, proposer: p, now: cfg.Now}
 	s.touched.seed = maphash.MakeSeed()
-	if s.grace == 0 {
-		s.grace = 24 * time.Hour
-	}
-	if s.grace < 0 {
-		s.grace = 0
-	}
+	s.SetGrace(cfg.Grace)
 	if s.now == nil {
 		s.now = time.Now
 	}
 	return s
 }
 
+// SetGrace changes how long unreferenced and deleted content is kept, in the
+// words of [StoreConfig]. What was deleted before keeps the time it got then.
+func (s *Store) SetGrace(d time.Duration) {
+	if d == 0 {
+		d = 24 * time.Hour
+	}
+	s.grace.Store(int64(max(d, 0)))
+}
+
+func (s *Store) graceNow() time.Duration { return time.Duration(s.grace.Load()) }
+
 // stamp is what a command proposed now carries.
 func (s *Store) stamp(actor string) stamp {
-	return stamp{Time: s.now().UnixMilli(), Actor: actor, Grace: s.grace.Milliseconds()}
+	return stamp{Time: s.now().UnixMilli(), Actor: actor, Grace: s.graceNow().Milliseconds()}
 }
 
 // propose gets a command agreed and reads its reply, unless reply is nil.

@@ -109,7 +109,7 @@ func (t *touches) has(d digest.Digest) bool {
 // before the next collection decides. It only remembers, in bounded memory: it is
 // on the path of HEAD.
 func (s *Store) Touch(b Blob) {
-	if b.Lease.Sub(s.now()) < s.grace/2 { // longer is long enough to push a manifest
+	if b.Lease.Sub(s.now()) < s.graceNow()/2 { // longer is long enough to push a manifest
 		s.touched.add(b.Digest)
 	}
 }

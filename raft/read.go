@@ -52,6 +52,19 @@ func (n *Node) confirm(ctx context.Context) error {
 	return n.waitApplied(ctx, index)
 }
 
+// Probe returns nil when the node answers and has applied what was committed
+// when it was asked, whoever leads. It writes nothing. A context's error means
+// that an append or the state machine hangs; any other error is why commands
+// are refused, told by a node that does not hang.
+func (n *Node) Probe(ctx context.Context) error {
+	// The goroutine that appends also answers this, in every role.
+	_, err := n.await(ctx, func(time.Duration) hraft.Future { return n.raft.VerifyLeader() })
+	if err != nil {
+		return fmt.Errorf("probe: %w", err)
+	}
+	return n.waitApplied(ctx, min(n.raft.CommitIndex(), n.logs.command.Load()))
+}
+
 func (n *Node) waitApplied(ctx context.Context, index uint64) error {
 	err := n.machine.applied.wait(ctx, index, n.closing)
 	if errors.Is(err, errTrouble) {

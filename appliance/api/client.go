@@ -63,6 +63,11 @@ func (c *Client) SetTagRules(ctx context.Context, rules []meta.TagRule) error {
 	return c.call(ctx, http.MethodPut, Prefix+"/tagrules", rules, nil)
 }
 
+// Reload is [Operator.Reload].
+func (c *Client) Reload(ctx context.Context) (r ReloadReport, err error) {
+	return r, c.call(ctx, http.MethodPost, Prefix+"/reload", nil, &r)
+}
+
 // Pruner returns the ImagePruner as JSON.
 func (c *Client) Pruner(ctx context.Context, name string) (doc json.RawMessage, err error) {
 	return doc, c.call(ctx, http.MethodGet, prunerPath+url.PathEscape(name), nil, &doc)

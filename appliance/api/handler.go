@@ -80,6 +80,9 @@ func Handler(cfg Config) http.Handler {
 	on("PUT "+Prefix+"/tagrules", answer(func(r *http.Request, actor string, q []meta.TagRule) (struct{}, error) {
 		return struct{}{}, op.SetTagRules(r.Context(), q, actor)
 	}))
+	on("POST "+Prefix+"/reload", answer(func(r *http.Request, _ string, _ struct{}) (ReloadReport, error) {
+		return op.Reload(r.Context())
+	}))
 	on("POST "+Prefix+"/scrub", h.scrub)
 	on("POST "+Prefix+"/check", h.check)
 	on("GET "+Prefix+"/backup", h.backup)

@@ -36,6 +36,10 @@ type Operator interface {
 	TagRules(ctx context.Context) ([]meta.TagRule, error)
 	SetTagRules(ctx context.Context, rules []meta.TagRule, actor string) error
 
+	// Reload reads the machine's configuration again and applies what it can. With
+	// an error nothing has changed.
+	Reload(ctx context.Context) (ReloadReport, error)
+
 	// Object returns a configuration object as JSON, with its status.
 	Object(ctx context.Context, kind, name string) ([]byte, error)
 	// ApplyObject stores a configuration object (YAML or JSON).
@@ -100,6 +104,19 @@ type UndeleteRequest struct {
 	Repository meta.RepoName `json:"repository"`
 	Tag        meta.Tag      `json:"tag,omitempty"`
 	Digest     digest.Digest `json:"digest,omitempty"`
+}
+
+// ReloadReport tells what a reload found changed.
+type ReloadReport struct {
+	Changes []SettingChange `json:"changes"`
+}
+
+// A SettingChange is one setting that is not as it was.
+type SettingChange struct {
+	Key     string `json:"key"`
+	From    string `json:"from"`
+	To      string `json:"to"`
+	Applied bool   `json:"applied"` // false: it waits for a restart
 }
 
 // Failure is the body of every answer that is not 2xx: the shape of

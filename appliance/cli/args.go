@@ -10,6 +10,9 @@ import (
 // may stand on either side, as with podman and kubectl. Behind "--" nothing is
 // moved.
 func flagsFirst(app *cli.App, args []string) []string {
+	if len(args) > 1 && args[len(args)-1] == completionFlag {
+		return untyped(args)
+	}
 	commands, i := app.Commands, 1
 	var flags []cli.Flag
 	for i < len(args) {
@@ -39,6 +42,18 @@ func flagsFirst(app *cli.App, args []string) []string {
 		}
 	}
 	return append(append(head, moved...), rest...)
+}
+
+// completionFlag is what completion scripts put last.
+const completionFlag = "--generate-bash-completion"
+
+// untyped leaves out the beginning of a flag that has no letter yet: it would
+// end the flags. What there is to complete is still in os.Args.
+func untyped(args []string) []string {
+	if i := len(args) - 2; args[i] == "-" || args[i] == "--" {
+		return append(args[:i:i], completionFlag)
+	}
+	return args
 }
 
 func named(commands []*cli.Command, name string) *cli.Command {

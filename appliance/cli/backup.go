@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/urfave/cli/v2"
@@ -89,12 +90,13 @@ func restore(c *cli.Context) error {
 		}
 		in = f
 	}
-	log, err := newLogger(c.App.ErrWriter, "text", "warn")
+	data, err := dataDir(c)
 	if err != nil {
 		return err
 	}
+	log := newLogger(c.App.ErrWriter, "text", slog.LevelWarn)
 	b := bar(c.App.ErrWriter, "restore", total)
-	r, err := appliance.Restore(c.Context, c.String("data"), io.TeeReader(in, b), log)
+	r, err := appliance.Restore(c.Context, data, io.TeeReader(in, b), log)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"skerry.dev/skerry/appliance"
+	"skerry.dev/skerry/appliance/setting"
 )
 
 // Exit codes.
@@ -34,11 +35,22 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	app := newApp(stdout, stderr)
 	err := app.RunContext(ctx, flagsFirst(app, args))
 	var usage usageError
+	var mistakes setting.Mistakes
+	var invalid invalidError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errFound):
 		return exitFound
+	case errors.As(err, &invalid):
+		_, _ = fmt.Fprintln(stderr, err)
+		return exitFail
+	case errors.As(err, &mistakes):
+		_, _ = fmt.Fprintln(stderr, err)
+		if mistakes.All(setting.Flag) {
+			return exitUsage
+		}
+		return exitFail
 	case errors.As(err, &usage):
 		_, _ = fmt.Fprintf(stderr, "skerry: %v\nSee skerry --help.\n", err)
 		return exitUsage
@@ -52,19 +64,20 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func newApp(stdout, stderr io.Writer) *cli.App {
 	app := &cli.App{
-		Name:                   "skerry",
-		Usage:                  "a container registry for places with no cloud under them",
-		Version:                appliance.Version(),
-		HideVersion:            true, // the command version says more
-		Writer:                 stdout,
-		ErrWriter:              stderr,
-		EnableBashCompletion:   true,
-		UseShortOptionHandling: true,
-		ExitErrHandler:         func(*cli.Context, error) {}, // Run decides
-		OnUsageError:           onUsageError,
-		Action:                 noCommand,
+		Name:                 "skerry",
+		Usage:                "a container registry for places with no cloud under them",
+		Version:              appliance.Version(),
+		HideVersion:          true, // the command version says more
+		Writer:               stdout,
+		ErrWriter:            stderr,
+		EnableBashCompletion: true,
+		ExitErrHandler:       func(*cli.Context, error) {}, // Run decides
+		OnUsageError:         onUsageError,
+		Action:               noCommand,
 		Commands: []*cli.Command{
 			serveCommand(),
+			configCommand(),
+			reloadCommand(),
 			statusCommand(),
 			getCommand(),
 			applyCommand(),

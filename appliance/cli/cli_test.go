@@ -1,10 +1,7 @@
 package cli_test
 
 import (
-	"context"
 	"os"
-	"os/signal"
-	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -15,12 +12,7 @@ import (
 // The test binary is skerry when a script calls it so.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"skerry": func() {
-			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-			code := cli.Run(ctx, os.Args, os.Stdout, os.Stderr)
-			stop()
-			os.Exit(code)
-		},
+		"skerry": func() { os.Exit(cli.Main()) },
 	})
 }
 

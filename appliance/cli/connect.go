@@ -54,7 +54,11 @@ func outputFlag() cli.Flag {
 
 func connect(c *cli.Context) (*api.Client, error) {
 	if c.String("server") == "" {
-		return connectSocket(c.String("data")), nil
+		data, err := dataDir(c)
+		if err != nil {
+			return nil, err
+		}
+		return connectSocket(data), nil
 	}
 	password := os.Getenv("SKERRY_PASSWORD")
 	if file := c.String("password-file"); file != "" {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -177,11 +178,11 @@ func check(c *cli.Context) error {
 	found := func(p meta.Problem) { problems = append(problems, p) }
 	err = client.Check(c.Context, found)
 	if errors.Is(err, errNotRunning) {
-		log, logErr := newLogger(c.App.ErrWriter, "text", "warn")
-		if logErr != nil {
-			return logErr
+		data, dirErr := dataDir(c)
+		if dirErr != nil {
+			return dirErr
 		}
-		err = appliance.Check(c.Context, c.String("data"), log, found)
+		err = appliance.Check(c.Context, data, newLogger(c.App.ErrWriter, "text", slog.LevelWarn), found)
 	}
 	if err != nil {
 		return err

@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"slices"
+
+	"github.com/urfave/cli/v2"
+
+	"skerry.dev/skerry/appliance"
+	"skerry.dev/skerry/appliance/setting"
+)
+
+// values is everything that the process can be told about its machine.
+type values struct {
+	appliance.Config
+	LogFormat, LogLevel string
+}
+
+func defaultValues() values {
+	return values{Config: appliance.Defaults(), LogFormat: "text", LogLevel: "info"}
+}
+
+// settings is the one table of what can be set, over v, which holds the
+// defaults. Flags, variables, the file, reloads and the documentation follow it.
+func settings(v *values) setting.Table {
+	return slices.Concat(
+		nodeSettings(&v.Config),
+		contentSettings(&v.Config),
+		logSettings(v),
+		raftSettings(&v.Config),
+	)
+}
+
+// nodeSettings are who the node is, and where it answers.
+func nodeSettings(c *appliance.Config) setting.Table {
+	return setting.Table{
+		{
+			Key: "data", Value: setting.Text(&c.Data),
+			Meaning: "`DIR` that holds everything",
+		},
+		{
+			Key: "listen", Value: setting.Text(&c.Listen),
+			Meaning: "`ADDRESS` of the public listener",
+		},
+		{
+			Key: "tls", Value: setting.Choice(&c.TLS, appliance.TLSSelf, appliance.TLSOff),
+			Meaning: "`MODE`: self (own CA) or off (plain HTTP)",
+		},
+		{
+			Key: "plain-anywhere", Value: setting.OnOff(&c.PlainAnywhere),
+			Meaning: "allow tls off on addresses that are not loopback",
+		},
+		{
+			Key: "name", Value: setting.List(&c.Names),
+			Meaning: "further host `NAME` or address that clients use (repeatable)",
+		},
+		{
+			Key: "node", Value: setting.Text(&c.Node), Default: "the host name",
+			Meaning: "`NAME` of this node",
+		},
+		{
+			Key: "zone", Value: setting.Text(&c.Zone),
+			Meaning: "`ZONE` that this node stands in",
+		},
+	}
+}
+
+// contentSettings are what happens to what the node holds.
+func contentSettings(c *appliance.Config) setting.Table {
+	return setting.Table{
+		{
+			Key: "read-only", Value: setting.OnOff(&c.ReadOnly), Live: true,
+			Meaning: "refuse pushes and deletes",
+		},
+		{
+			Key: "grace", Value: setting.Period(&c.Grace), Live: true,
+			Meaning: "`DURATION` for which deleted content can be undeleted",
+		},
+		{
+			Key: "collect-every", Value: setting.Period(&c.CollectEvery), Live: true,
+			Meaning: "`DURATION` between garbage collections",
+		},
+		{
+			Key: "scrub-period", Value: setting.Period(&c.ScrubPeriod), Live: true,
+			Meaning: "`DURATION` in which every blob is verified once",
+		},
+		{
+			Key: "upload-ttl", Value: setting.Period(&c.UploadTTL), Live: true,
+			Meaning: "`DURATION` for which an abandoned upload is kept",
+		},
+		{
+			Key: "disk-soft", Value: setting.Percent(&c.DiskSoft),
+			Meaning: "`PERCENT` of the disk in use from which the log warns",
+		},
+		{
+			Key: "disk-high", Value: setting.Percent(&c.DiskHigh),
+			Meaning: "`PERCENT` of the disk in use from which uploads are refused",
+		},
+		{
+			Key: "disk-critical", Value: setting.Percent(&c.DiskCritical),
+			Meaning: "`PERCENT` of the disk in use from which all writes but deletes are refused",
+		},
+		{
+			Key: "drain-timeout", Value: setting.Period(&c.DrainTimeout), Live: true,
+			Meaning: "`DURATION` that running requests get at a stop",
+		},
+	}
+}
+
+// logSettings are what the process says about itself.
+func logSettings(v *values) setting.Table {
+	return setting.Table{
+		{
+			Key: "log-format", Value: setting.Choice(&v.LogFormat, "text", "json"),
+			Meaning: "`FORMAT`: text or json",
+		},
+		{
+			Key: "log-level", Value: setting.Choice(&v.LogLevel, "debug", "info", "warn", "error"), Live: true,
+			Meaning: "`LEVEL`: debug, info, warn or error",
+		},
+	}
+}
+
+// raftSettings are about the metadata log; few need them.
+func raftSettings(c *appliance.Config) setting.Table {
+	return setting.Table{
+		{
+			Key: "log-snapshot-entries", Value: setting.Number(&c.LogSnapshotEntries), Default: "8192", Rare: true,
+			Meaning: "cut the metadata log after `N` entries",
+		},
+		{
+			Key: "log-trailing-entries", Value: setting.Number(&c.LogTrailingEntries), Default: "16384", Rare: true,
+			Meaning: "and keep `N` of them",
+		},
+		{
+			Key: "log-snapshot-every", Value: setting.Period(&c.LogSnapshotEvery), Default: "2m", Rare: true,
+			Meaning: "`DURATION` between looks at the length of the metadata log",
+		},
+		{
+			Key: "log-segment-bytes", Value: setting.Number(&c.LogSegmentBytes), Default: "64 MiB, less on a small disk",
+			Meaning: "disk space, in `BYTES`, that the metadata log takes at a time",
+		},
+	}
+}
+
+// serveFlags are the flags of everything that can be set, and of the file that
+// can say the same. They have no default and no variable of their own: that is
+// the table's business, which must know where a value came from.
+func serveFlags() []cli.Flag {
+	v := defaultValues()
+	flags := []cli.Flag{configFlag()}
+	for _, s := range settings(&v) {
+		usage := s.Meaning
+		if def := s.Shown(); def != "" && s.Value.Shape() != setting.Switch {
+			usage += " (default: " + def + ")"
+		}
+		usage += " [$" + s.Variable() + "]"
+		switch s.Value.Shape() {
+		case setting.Switch:
+			flags = append(flags, &cli.BoolFlag{Name: s.Key, Usage: usage, Hidden: s.Rare, DisableDefaultText: true})
+		case setting.Many:
+			flags = append(flags, &cli.StringSliceFlag{Name: s.Key, Usage: usage, Hidden: s.Rare})
+		default:
+			flags = append(flags, &cli.StringFlag{Name: s.Key, Usage: usage, Hidden: s.Rare})
+		}
+	}
+	return flags
+}
+
+// given returns the words of a setting's flag, if it was used.
+func given(c *cli.Context) func(key string) ([]string, bool) {
+	return func(key string) ([]string, bool) {
+		if !c.IsSet(key) {
+			return nil, false
+		}
+		switch v := c.Value(key).(type) {
+		case bool:
+			if v {
+				return []string{"true"}, true
+			}
+			return []string{"false"}, true
+		case cli.StringSlice:
+			return v.Value(), true
+		}
+		return []string{c.String(key)}, true
+	}
+}
+
+// otherVariables are those that commands read beside the settings.
+func otherVariables(commands []*cli.Command) []string {
+	names := []string{"SKERRY_PASSWORD"}
+	for _, c := range commands {
+		for _, f := range c.Flags {
+			if f, ok := f.(cli.DocGenerationFlag); ok {
+				names = append(names, f.GetEnvVars()...)
+			}
+		}
+		names = append(names, otherVariables(c.Subcommands)...)
+	}
+	return names
+}
+
+// env names the variable that means the same as a flag.
+func env(name string) []string { return []string{"SKERRY_" + name} }
