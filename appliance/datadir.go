@@ -35,7 +35,7 @@ type dataDir struct {
 // openDataDir creates the directory when absent and takes its lock. The lock
 // ends with the process, however it ends.
 func openDataDir(path string) (*dataDir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := makeDir(path); err != nil {
 		return nil, fmt.Errorf("create data directory: %w", err)
 	}
 	f, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDWR|os.O_CREATE, 0o600)
@@ -118,6 +118,24 @@ func (d *dataDir) publish(dir, name string, content []byte) error {
 		return fmt.Errorf("publish %s: %w", name, err)
 	}
 	return nil
+}
+
+// makeDir makes a directory, and what leads to it, where absent. Their names outlive
+// a power cut: what is kept in them would be lost with them.
+func makeDir(path string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(path, 0o700); err == nil {
+		return syncDir(filepath.Dir(path))
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return os.MkdirAll(path, 0o700) // no error when it is there
+	}
+	if err := makeDir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	return makeDir(path)
 }
 
 func syncDir(path string) error {

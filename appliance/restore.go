@@ -45,6 +45,9 @@ func Restore(ctx context.Context, data string, archive io.Reader, log *slog.Logg
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(building))
 	}
+	if err := syncDir(building); err != nil { // what was made in it last, the log
+		return nil, fmt.Errorf("sync restored directory: %w", err)
+	}
 	if err := os.Remove(data); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("replace empty directory: %w", err)
 	}

@@ -186,7 +186,13 @@ func translateState(t target, err error) *fault {
 			status: http.StatusConflict, code: codeUploadInvalid,
 			message: "another request is writing to this upload; ask for its status and go on from there",
 		}
-	case errors.Is(err, blobstore.ErrFull):
+	case errors.Is(err, meta.ErrName): // what the parser let pass, and the metadata cannot keep
+		return &fault{
+			status: http.StatusBadRequest, code: codeManifestInvalid,
+			message: "a name or an annotation has bytes, or a length, that this registry does not keep",
+			cause:   err,
+		}
+	case errors.Is(err, blobstore.ErrFull), errors.Is(err, meta.ErrFull):
 		return &fault{
 			status: http.StatusInsufficientStorage, code: codeFull,
 			message: "the registry's disk is full: nothing was kept; free space by deleting images and running " +

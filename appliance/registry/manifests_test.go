@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -277,6 +278,19 @@ func TestALargeManifestIsTakenAndALargerOneRefused(t *testing.T) {
 	w.serve(registry.Handler, func(c *registry.Config) { c.ManifestBytesMax = 1000 })
 	w.do("PUT", "/v2/a/manifests/small", pad(1001), typed).want(413, "MANIFEST_INVALID")
 	w.do("PUT", "/v2/a/manifests/small", pad(1000), typed).want(201)
+}
+
+// The encoding of commands has limits of its own.
+func TestAManifestWithTooManyAnnotationsIsRefused(t *testing.T) {
+	w := newWorld(t)
+	m := w.image("a/b", "v1", func(m *ocispec.Manifest) {
+		m.Subject = &ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: someDigest, Size: 7}
+		m.Annotations = map[string]string{}
+		for i := range 131_073 {
+			m.Annotations[strconv.Itoa(i)] = ""
+		}
+	})
+	w.do("PUT", "/v2/a/b/manifests/v1", m, typed).want(400, "MANIFEST_INVALID")
 }
 
 func TestOnePushSetsManyTags(t *testing.T) {

@@ -340,6 +340,16 @@ func TestWithoutQuorumWritesFailFast(t *testing.T) {
 	w.do("PUT", "/v2/a/b/manifests/v2", m, typed).want(201)
 }
 
+func TestALogWithoutRoomIsAFullDisk(t *testing.T) {
+	w := newWorld(t)
+	m := w.image("a/b", "v1")
+	w.log.full.Store(true)
+	w.do("PUT", "/v2/a/b/manifests/v1", m, typed).want(507)
+	w.do("POST", with(uploads, "digest", digest.FromString("x").String()), []byte("x")).want(507)
+	w.log.full.Store(false)
+	w.do("PUT", "/v2/a/b/manifests/v1", m, typed).want(201)
+}
+
 func TestAReadOnlyRegistryIsRead(t *testing.T) {
 	w := newWorld(t)
 	d := w.pushImage("a/b", "v1")

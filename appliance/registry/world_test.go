@@ -47,6 +47,7 @@ type oneNode struct {
 	mu    sync.Mutex // held while a command is applied
 	index uint64
 	down  atomic.Bool           // no quorum
+	full  atomic.Bool           // no room on its disk
 	hook  func(context.Context) // called before a command is agreed on, if set
 }
 
@@ -56,6 +57,9 @@ func (p *oneNode) Propose(ctx context.Context, command []byte) ([]byte, error) {
 	}
 	if p.down.Load() || ctx.Err() != nil {
 		return nil, fmt.Errorf("propose: %w", meta.ErrUnavailable)
+	}
+	if p.full.Load() {
+		return nil, fmt.Errorf("propose: %w", meta.ErrFull)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
