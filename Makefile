@@ -15,6 +15,8 @@ JSON    ?=
 
 DEV      = $$(packaging/tools/install packaging/tools)
 CLIENTS  = $$(packaging/tools/install packaging/tools/clients)
+# Without the discovery of scrape targets, which is most of it and checks no rule.
+PROMTOOL = $$(GOFLAGS=-tags=remove_all_sd packaging/tools/install packaging/tools/prometheus)
 # What Debian packages bring: a compiler for the race detector, the clients, and
 # leave for ordinary users to mount the disk whose power is cut.
 RACE     = gcc=gcc /usr/include/stdlib.h=libc6-dev
@@ -23,7 +25,7 @@ FUSE     = fusermount3=fuse3
 E2E      = $(GO) test -buildvcs=false $(JSON) -count=1
 
 .DEFAULT_GOAL := check
-.PHONY: help check build run test packages tools unit race lint fmt vuln fuzz bench bench-peers conformance clients crash clean
+.PHONY: help check build run test packages tools unit race lint fmt vuln fuzz bench bench-peers conformance clients alerts crash clean
 
 check: build lint unit ## everything a change must pass, without other people's programs
 
@@ -35,7 +37,7 @@ run: build ## build, and serve https://localhost:5000 with its data under ./data
 
 test: build ## everything: installs what it needs, runs every test, ends with "N passed, N failed"
 	@mkdir -p $(dir $(SUMMARY))
-	$(GO) run -buildvcs=false ./test/tally -summary $(SUMMARY) packages unit+tools lint conformance clients crash
+	$(GO) run -buildvcs=false ./test/tally -summary $(SUMMARY) packages unit+tools lint conformance clients alerts crash
 
 packages: ## the Debian packages that tests need, if they are missing
 	@packaging/tools/packages $(RACE) $(DEBIAN) $(FUSE)
@@ -43,6 +45,7 @@ packages: ## the Debian packages that tests need, if they are missing
 tools: ## the pinned Go tools, built once and kept in ~/.cache/skerry-tools
 	@packaging/tools/install packaging/tools
 	@packaging/tools/install packaging/tools/clients
+	@GOFLAGS=-tags=remove_all_sd packaging/tools/install packaging/tools/prometheus
 
 unit: ## unit tests under the race detector, ladder and tidy included
 	@packaging/tools/packages $(RACE)
@@ -78,6 +81,9 @@ conformance: build ## the OCI distribution specification, section by section, ag
 clients: build ## skopeo, podman, buildah, ctr, crane, regctl, helm, cosign and oras-go against bin/skerry
 	@packaging/tools/packages $(DEBIAN)
 	bin=$(CLIENTS) && PATH="$$bin:$$PATH" $(E2E) -tags clients -timeout 20m ./test/clients
+
+alerts: ## alert rules, that they fire and when, and the dashboard's queries, by promtool
+	bin=$(PROMTOOL) && PATH="$$bin:$$PATH" $(E2E) -tags alerts ./test/alerts
 
 crash: build ## kill it, or cut its power, at the worst instants and look at what is left
 	@packaging/tools/packages $(FUSE)

@@ -25,20 +25,22 @@ import (
 // An Appliance is one node. [Open] makes it, Run runs it once, Close ends it.
 type Appliance struct {
 	// Set by Open, in this order; immutable afterwards.
-	cfg            Config // as at the start; what a reload changes is read with config()
-	log            *slog.Logger
-	started        time.Time
-	dir            *dataDir
-	blobs          *blobstore.Store
-	db             *meta.DB
-	node           *raft.Node
-	meta           *meta.Store
-	tls            *tls.Public // nil: plain HTTP
-	authority      *auth.Authority
-	registry       http.Handler
-	publicListener net.Listener
-	socketListener net.Listener
-	addr           net.Addr
+	cfg             Config // as at the start; what a reload changes is read with config()
+	log             *slog.Logger
+	started         time.Time
+	metrics         *metrics
+	dir             *dataDir
+	blobs           *blobstore.Store
+	db              *meta.DB
+	node            *raft.Node
+	meta            *meta.Store
+	tls             *tls.Public // nil: plain HTTP
+	authority       *auth.Authority
+	registry        http.Handler
+	publicListener  net.Listener
+	socketListener  net.Listener
+	metricsListener net.Listener // nil: metrics are served on the public address only
+	addr            net.Addr
 
 	collecting sync.Mutex   // one collection at a time; held for its whole run
 	sweeping   sync.RWMutex // held for reading while blobs are unlinked, for writing while a backup needs them
@@ -75,6 +77,9 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err 
 	if err := a.openRegistry(ctx); err != nil {
 		return nil, err
 	}
+	if err := a.openMetrics(); err != nil {
+		return nil, err
+	}
 	if err := a.listen(ctx); err != nil {
 		return nil, err
 	}
@@ -87,7 +92,7 @@ func openStores(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance
 	if cfg, err = cfg.withDefaults(); err != nil {
 		return nil, err
 	}
-	a := &Appliance{cfg: cfg, log: log, started: time.Now()}
+	a := &Appliance{cfg: cfg, log: log, started: time.Now(), metrics: newMetrics()}
 	a.live.set(cfg)
 	defer func() {
 		if err != nil {
@@ -173,19 +178,29 @@ func (a *Appliance) openRegistry(ctx context.Context) error {
 		return fmt.Errorf("read registry secret: %w", err)
 	}
 	a.registry, err = registry.Handler(ctx, registry.Config{
-		Meta:       a.meta,
-		Blobs:      a.blobs,
-		Auth:       registryAuth{a.authority},
-		Log:        a.log,
-		ReadOnly:   func() bool { return a.config().ReadOnly },
-		WriteState: a.writable,
-		Secret:     string(secret),
+		Meta:        a.meta,
+		Blobs:       a.blobs,
+		Auth:        registryAuth{a.authority},
+		Log:         a.log,
+		ReadOnly:    func() bool { return a.config().ReadOnly },
+		WriteState:  a.writable,
+		Secret:      string(secret),
+		Metrics:     a.metrics.registry,
+		LoginFailed: a.metrics.loginFailed,
 	})
 	return err
 }
 
 // Addr is where the public listener listens.
 func (a *Appliance) Addr() net.Addr { return a.addr }
+
+// MetricsAddr is where the listener for metrics listens, or nil without one.
+func (a *Appliance) MetricsAddr() net.Addr {
+	if a.metricsListener == nil {
+		return nil
+	}
+	return a.metricsListener.Addr()
+}
 
 // CA is the certificate in PEM that clients must trust, or nil without TLS.
 func (a *Appliance) CA() []byte {
@@ -217,7 +232,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 // that it feeds, so that the last checkpoint holds all that was agreed.
 func (a *Appliance) Close() error {
 	var errs []error
-	for _, l := range []net.Listener{a.socketListener, a.publicListener} {
+	for _, l := range []net.Listener{a.metricsListener, a.socketListener, a.publicListener} {
 		if l != nil {
 			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 				errs = append(errs, err)

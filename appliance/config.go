@@ -39,6 +39,13 @@ type Config struct {
 	// node; the certificate carries them beside the ones found by itself.
 	Names []string
 
+	// MetricsListen is a further address, host:port, where metrics and probes are
+	// served over plain HTTP to whoever asks. Empty means none: metrics are then
+	// served on Listen alone, to administrators.
+	MetricsListen string
+	// MetricsAnywhere allows a MetricsListen that is not loopback.
+	MetricsAnywhere bool
+
 	// Node and Zone are what this node is called, in status and, later, to its
 	// peers. Node defaults to the host name.
 	Node, Zone string
@@ -161,7 +168,24 @@ func (c Config) Conflicts() []Conflict {
 		found = append(found, Conflict{[]string{"disk-high", "disk-soft", "disk-critical"}, fmt.Sprintf(
 			"soft %d, high %d and critical %d percent: none may be above the next", c.DiskSoft, c.DiskHigh, c.DiskCritical)})
 	}
-	return append(found, c.negative()...)
+	return append(append(found, c.exposed()...), c.negative()...)
+}
+
+// exposed is what is wrong with the address for scrapers.
+func (c Config) exposed() []Conflict {
+	if c.MetricsListen == "" {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(c.MetricsListen)
+	if err != nil {
+		return []Conflict{{[]string{"metrics-listen"}, fmt.Sprintf("%q: want host:port", c.MetricsListen)}}
+	}
+	if loopback(host) || c.MetricsAnywhere {
+		return nil
+	}
+	return []Conflict{{[]string{"metrics-listen"}, fmt.Sprintf(
+		"metrics on %s would be readable by the whole network: listen on 127.0.0.1, scrape /metrics of the public "+
+			"address with a password, or insist with metrics-anywhere", c.MetricsListen)}}
 }
 
 func (c Config) negative() (found []Conflict) {

@@ -31,13 +31,15 @@ func (a *Appliance) collectLoop(ctx context.Context) error {
 
 // collect lets the metadata decide what nothing refers to, and unlinks it.
 // An error stops it (I3): what was not decided stays.
-func (a *Appliance) collect(ctx context.Context, dryRun bool) (meta.CollectReport, error) {
+func (a *Appliance) collect(ctx context.Context, dryRun bool) (report meta.CollectReport, err error) {
 	a.collecting.Lock()
 	defer a.collecting.Unlock()
-	report, err := a.meta.Collect(ctx, meta.Collect{DryRun: dryRun})
+	defer a.metrics.gc.ended(dryRun, time.Now(), &err)
+	report, err = a.meta.Collect(ctx, meta.Collect{DryRun: dryRun})
 	if err != nil || dryRun {
 		return report, err
 	}
+	a.metrics.waitingBytes.Set(float64(report.WaitingBytes))
 	a.log.InfoContext(ctx, "garbage collected", "blobs", report.Blobs, "bytes", report.Bytes,
 		"manifests", report.Manifests, "kept", report.Kept, "waiting", report.Waiting)
 	return report, a.sweep(ctx)
@@ -70,12 +72,13 @@ func (a *Appliance) sweep(ctx context.Context) error {
 
 func (a *Appliance) unlink(items []meta.TrashItem) (gone []uint64, err error) {
 	for _, item := range items {
-		_, err := a.blobs.Remove(item.Digest, func() (bool, error) { return a.meta.Known(item.Digest) })
+		freed, err := a.blobs.Remove(item.Digest, func() (bool, error) { return a.meta.Known(item.Digest) })
 		switch {
 		case errors.Is(err, blobstore.ErrPinned):
 		case err != nil:
 			return gone, err
 		default:
+			a.metrics.freed(freed)
 			gone = append(gone, item.ID)
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"runtime/debug"
 	"time"
 
@@ -80,45 +79,6 @@ func (a *Appliance) writable() error {
 			blobstore.ErrFull)
 	}
 	return nil
-}
-
-// pushable returns why a push as a whole would fail now, or nil.
-func (a *Appliance) pushable() error {
-	switch {
-	case a.closing.Load():
-		return errClosing
-	case a.config().ReadOnly:
-		return errReadOnly
-	case blobstore.Pressure(a.pressure.Load()) >= blobstore.High:
-		return fmt.Errorf("%w: uploads are refused", blobstore.ErrFull)
-	}
-	return a.node.Status().Trouble
-}
-
-// healthy serves the probes. /readyz tells that reads are served, which needs
-// nobody else (I8); /readyz/writes that pushes are, too.
-func (a *Appliance) healthy(w http.ResponseWriter, r *http.Request) {
-	var err error
-	switch r.URL.Path {
-	case "/healthz", "/livez":
-	case "/readyz":
-		if a.closing.Load() {
-			err = errClosing
-		}
-	case "/readyz/writes":
-		err = a.pushable()
-	default:
-		http.NotFound(w, r)
-		return
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-store")
-	if err != nil {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = fmt.Fprintln(w, err)
-		return
-	}
-	_, _ = fmt.Fprintln(w, "ok")
 }
 
 func (a *Appliance) status() (api.Status, error) {

@@ -26,7 +26,8 @@ const (
 
 // public is the handler of the public address.
 func (a *Appliance) public() http.Handler {
-	control := api.Handler(api.Config{Operator: operator{a}, Admit: a.admit, Log: a.log})
+	guard := api.Config{Operator: operator{a}, Admit: a.admitCounted, Log: a.log}
+	control, scrape := api.Handler(guard), api.Admitted(guard, a.metrics.handler(a.log))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.Path
 		switch {
@@ -34,6 +35,8 @@ func (a *Appliance) public() http.Handler {
 			a.registry.ServeHTTP(w, r)
 		case strings.HasPrefix(path, "/apis/"):
 			control.ServeHTTP(w, r)
+		case path == "/metrics":
+			scrape.ServeHTTP(w, r)
 		case path == "/ca.crt" && a.tls != nil:
 			w.Header().Set("Content-Type", "application/x-pem-file")
 			_, _ = w.Write(a.tls.CA())
@@ -55,6 +58,9 @@ func (a *Appliance) listen(ctx context.Context) error {
 		l = a.tls.Wrap(l)
 	}
 	a.publicListener = l
+	if err := a.listenMetrics(ctx); err != nil {
+		return err
+	}
 
 	path := a.dir.join(socketName)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -72,6 +78,7 @@ func (a *Appliance) listen(ctx context.Context) error {
 func (a *Appliance) serve(ctx context.Context) error {
 	public := a.server(a.counted(a.public()))
 	local := a.server(api.Handler(api.Config{Operator: operator{a}, Admit: admitLocal, Log: a.log}))
+	stopScrapers := a.serveScrapers()
 	g, ctx := errgroup.WithContext(ctx)
 	for l, srv := range map[net.Listener]*http.Server{a.publicListener: public, a.socketListener: local} {
 		g.Go(func() error {
@@ -85,7 +92,7 @@ func (a *Appliance) serve(ctx context.Context) error {
 		<-ctx.Done()
 		return a.drain(ctx, public, local)
 	})
-	return g.Wait()
+	return errors.Join(g.Wait(), stopScrapers())
 }
 
 func (a *Appliance) server(h http.Handler) *http.Server {

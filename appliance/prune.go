@@ -104,7 +104,8 @@ func (a *Appliance) pruneLoop(ctx context.Context) error {
 }
 
 // prune applies the retention rules; what q leaves out, the ImagePruner says.
-func (a *Appliance) prune(ctx context.Context, q api.PruneRequest, actor string) (meta.PruneReport, error) {
+func (a *Appliance) prune(ctx context.Context, q api.PruneRequest, actor string) (report meta.PruneReport, err error) {
+	defer a.metrics.prune.ended(q.DryRun, time.Now(), &err)
 	_, p, _, err := a.pruner(time.Now())
 	if err != nil {
 		return meta.PruneReport{}, err
@@ -118,7 +119,7 @@ func (a *Appliance) prune(ctx context.Context, q api.PruneRequest, actor string)
 	if p.KeepTagRevisions < 0 || p.KeepYoungerThan < 0 {
 		return meta.PruneReport{}, fmt.Errorf("%w: what to keep must not be negative", api.ErrInvalid)
 	}
-	report, err := a.meta.Prune(ctx, meta.Prune{
+	report, err = a.meta.Prune(ctx, meta.Prune{
 		KeepTagRevisions: p.KeepTagRevisions,
 		KeepYoungerThan:  p.KeepYoungerThan,
 		DryRun:           q.DryRun,
@@ -128,6 +129,8 @@ func (a *Appliance) prune(ctx context.Context, q api.PruneRequest, actor string)
 		return report, err
 	}
 	summary := fmt.Sprintf("deleted %d tag revisions and %d manifests", len(report.Revisions), len(report.Manifests))
+	a.metrics.prunedRevisions.Add(float64(len(report.Revisions)))
+	a.metrics.prunedManifests.Add(float64(len(report.Manifests)))
 	a.pruned.set(resource.PrunerRun{At: time.Now(), Summary: summary, Err: err})
 	if err == nil {
 		a.log.InfoContext(ctx, "pruned", "revisions", len(report.Revisions), "manifests", len(report.Manifests))

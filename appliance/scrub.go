@@ -33,8 +33,8 @@ func (a *Appliance) scrub(
 // scrubAfter is scrub of what follows a digest. It tells of each blob.
 func (a *Appliance) scrubAfter(
 	ctx context.Context, after digest.Digest, q api.ScrubRequest, progress func(api.ScrubReport, digest.Digest),
-) (api.ScrubReport, error) {
-	var report api.ScrubReport
+) (report api.ScrubReport, err error) {
+	defer a.metrics.scrub.ended(false, time.Now(), &err)
 	if err := a.expected(ctx, func(b meta.Blob, present bool) {
 		report.TotalBlobs++
 		report.TotalBytes += b.Size
@@ -57,6 +57,7 @@ func (a *Appliance) scrubAfter(
 		}
 		progress(report, info.Digest)
 	}
+	a.metrics.missingBlobs.Set(float64(len(report.Missing)))
 	a.log.InfoContext(ctx, "scrubbed", "blobs", report.Blobs, "bytes", report.Bytes,
 		"damaged", len(report.Damaged), "missing", len(report.Missing), "orphans", report.Orphans)
 	return report, nil

@@ -38,6 +38,7 @@ const scrubRetry = 10 * time.Minute
 // half of it.
 func (a *Appliance) scrubLoop(ctx context.Context) error {
 	state := a.readScrubState()
+	a.metrics.scrub.success.Set(float64(state.Done.Unix()))
 	pause := func(c Config) time.Duration { return c.ScrubPeriod / 2 }
 	now := time.Now()
 	for a.every(ctx, func(c Config) time.Duration { return state.wait(now, pause(c)) }) {

@@ -2,6 +2,7 @@ package appliance_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -25,9 +26,11 @@ type node struct {
 	t        *testing.T
 	a        *appliance.Appliance
 	url      string
+	metrics  string // URL of the listener for scrapers, if any
 	password string
 	data     string
 	stop     func()
+	fails    bool // the run is to end with an error
 }
 
 // start runs an appliance until stop or the end of the test.
@@ -36,7 +39,7 @@ func start(t *testing.T, cfg appliance.Config) *node {
 	if cfg.DiskHigh == 0 { // however full this machine's disk is
 		cfg.DiskSoft, cfg.DiskHigh, cfg.DiskCritical = 100, 100, 100
 	}
-	cfg.Listen, cfg.TLS, cfg.Node = "127.0.0.1:0", appliance.TLSOff, "test"
+	cfg.Listen, cfg.TLS, cfg.Node = "127.0.0.1:0", cmp.Or(cfg.TLS, appliance.TLSOff), "test"
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	a, err := appliance.Open(t.Context(), cfg, log)
 	if err != nil {
@@ -46,6 +49,9 @@ func start(t *testing.T, cfg appliance.Config) *node {
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }() // ended by stop
 	n := &node{t: t, a: a, url: "http://" + a.Addr().String(), data: cfg.Data}
+	if addr := a.MetricsAddr(); addr != nil {
+		n.metrics = "http://" + addr.String()
+	}
 	stopped := false
 	n.stop = func() {
 		if stopped {
@@ -54,10 +60,10 @@ func start(t *testing.T, cfg appliance.Config) *node {
 		stopped = true
 		cancel()
 		http.DefaultClient.CloseIdleConnections()
-		if err := <-done; err != nil {
+		if err := <-done; (err != nil) != n.fails {
 			t.Errorf("run: %v", err)
 		}
-		if err := a.Close(); err != nil {
+		if err := a.Close(); (err != nil) != n.fails {
 			t.Errorf("close: %v", err)
 		}
 	}

@@ -51,7 +51,9 @@ type Store struct {
 	cfg  Config
 	log  *slog.Logger
 	os   osDisk // reads
-	disk disk   // writes: os, or in a test what records it
+	disk disk   // writes: os, or in a test what records it; timed
+
+	metrics *metrics
 
 	sessions sessions
 	pins     pins
@@ -83,11 +85,13 @@ func Open(cfg Config) (*Store, error) {
 
 // open is Open with the disk to write to.
 func open(cfg Config, from osDisk, to disk) (*Store, error) {
+	m := newMetrics()
 	s := &Store{
 		cfg:      cfg,
 		log:      cfg.Log,
 		os:       from,
-		disk:     to,
+		disk:     timed{to, m},
+		metrics:  m,
 		sessions: sessions{byKey: make(map[uploadKey]*session)},
 		shards:   shards{ready: make(map[string]bool)},
 		buffers:  sync.Pool{New: func() any { return new(buffer) }},

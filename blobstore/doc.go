@@ -25,5 +25,6 @@
 // processes must not open the same one.
 //
 // FORMAT.md describes the directory and what each crash leaves in it.
-// Everything that writes, syncs or renames is in durable.go.
+// Everything that writes, syncs or renames is in durable.go. [Store.Collectors] are its
+// metrics.
 package blobstore

@@ -33,6 +33,7 @@ func (s *Store) PurgeUploads(ctx context.Context, before time.Time) (n int, byte
 		if purged {
 			n++
 			bytes += size
+			s.metrics.abandoned.Inc()
 		}
 	}
 	return n, bytes, nil

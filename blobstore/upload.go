@@ -85,6 +85,7 @@ func (u *Upload) Write(p []byte) (int, error) {
 	size := st.size.Load()
 	n, err := u.store.disk.write(st.file, p, size)
 	_, _ = st.hash.Write(p[:n]) // never fails
+	u.store.metrics.received.Add(float64(n))
 	st.hashed = size + int64(n)
 	st.size.Store(st.hashed)
 	if size/flushEvery != st.hashed/flushEvery {
@@ -197,6 +198,7 @@ func (u *Upload) commit(b blobName) (*Pin, error) {
 		return nil, asFull(err)
 	}
 	u.held = false
+	u.store.metrics.committed.Inc()
 	u.store.sessions.forget(st)
 	_ = st.file.Close() // synced: there is nothing left that could fail
 	return pin, nil
@@ -241,6 +243,7 @@ func (u *Upload) Cancel() error {
 		return nil
 	}
 	u.held = false
+	u.store.metrics.cancelled.Inc()
 	err := u.store.disk.remove(u.state.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil

@@ -65,6 +65,7 @@ func (s *Store) Verify(ctx context.Context, d digest.Digest, r *Rate) error {
 	if !moved {
 		return nil
 	}
+	s.metrics.quarantined.Inc()
 	s.log.ErrorContext(ctx, "blob quarantined", "digest", d, "err", bad)
 	return fmt.Errorf("verify blob %s: %w", d, bad)
 }
@@ -81,6 +82,7 @@ func (s *Store) rehash(ctx context.Context, f *os.File, b blobName, r *Rate) (ba
 	for {
 		n, err := f.ReadAt(buf[:], off)
 		_, _ = h.Write(buf[:n]) // never fails
+		s.metrics.verified.Add(float64(n))
 		off += int64(n)
 		if end := err != nil; end || off-dropped >= uncacheEvery {
 			uncache(f, dropped, off-dropped)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -16,15 +17,20 @@ import (
 //
 // It blocks Apply for one small transaction, not while the disk syncs. ErrFull leaves the last
 // checkpoint in force and may be tried again; ErrStale is final.
-func (db *DB) Checkpoint(index uint64, position []byte) error {
+func (db *DB) Checkpoint(index uint64, position []byte) (err error) {
 	db.saving.Lock()
 	defer db.saving.Unlock()
 	h := db.current.Load() // only holders of saving replace it
 	if h == nil {
 		return ErrClosed
 	}
+	begun := time.Now()
 	m, written, err := db.freeze(h, index, position)
-	if err != nil || written == 0 {
+	if err == nil && written == 0 {
+		return nil
+	}
+	defer func() { db.metrics.checkpointed(begun, err) }()
+	if err != nil {
 		return err
 	}
 	db.seam.at("checkpoint.pinned")

@@ -64,12 +64,13 @@ func (c DBConfig) withDefaults() DBConfig {
 // Reads may be used concurrently with everything. Apply, Checkpoint, Snapshot, Install and Close
 // exclude one another where they have to; the log calls Apply from one goroutine.
 type DB struct {
-	cfg   DBConfig
-	log   *slog.Logger
-	seam  seam
-	lock  *os.File // one process per directory
-	due   chan struct{}
-	dirty atomic.Int64 // bytes written since the last checkpoint
+	cfg     DBConfig
+	log     *slog.Logger
+	seam    seam
+	metrics *metrics
+	lock    *os.File // one process per directory
+	due     chan struct{}
+	dirty   atomic.Int64 // bytes written since the last checkpoint
 
 	current atomic.Pointer[handle] // what reads and writes use; nil once closed
 
@@ -119,7 +120,7 @@ func OpenDB(cfg DBConfig) (*DB, error) {
 }
 
 func openDB(cfg DBConfig, s seam) (_ *DB, err error) {
-	db := &DB{cfg: cfg.withDefaults(), seam: s, due: make(chan struct{}, 1)}
+	db := &DB{cfg: cfg.withDefaults(), seam: s, metrics: newMetrics(), due: make(chan struct{}, 1)}
 	db.log = db.cfg.Log
 	defer func() {
 		if err != nil && db.lock != nil {
@@ -176,6 +177,7 @@ func (db *DB) Close() error {
 func (db *DB) Apply(indexes []uint64, commands [][]byte, position []byte) (results [][]byte, err error) {
 	db.writing.Lock()
 	defer db.writing.Unlock()
+	defer db.metrics.applied(time.Now())
 	next := db.follow(indexes, len(commands), position)
 	results = make([][]byte, len(commands))
 	err = db.update(room(commands), func(tx *bbolt.Tx) error {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	hraft "github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"skerry.dev/skerry/test/crash/point"
 )
@@ -29,6 +30,7 @@ type machine struct {
 	gate    *gate
 	closing <-chan struct{}
 	applied *watermark
+	applies prometheus.Histogram
 
 	mu     sync.Mutex // guards the rest; held across Apply, so that positions only rise
 	pos    position
@@ -49,6 +51,7 @@ func (m *machine) Apply(entry *hraft.Log) any { return m.ApplyBatch([]*hraft.Log
 func (m *machine) ApplyBatch(entries []*hraft.Log) []any {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	defer since(m.applies, time.Now())
 	answers := make([]any, len(entries))
 	results, err := m.applyLocked(entries, m.applyPatiently)
 	if err != nil {

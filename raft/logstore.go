@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	hraft "github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
@@ -12,6 +13,7 @@ import (
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"skerry.dev/skerry/test/crash/point"
 )
@@ -32,6 +34,7 @@ type logStore struct {
 	grownBytes  int64
 	full        func(error) // told the cause when the disk is full, and nil when it is not any more
 	meta        segmentList // shared by every opening
+	appends     prometheus.Histogram
 
 	command atomic.Uint64 // index of the last entry that reaches the state machine
 
@@ -69,7 +72,7 @@ func openLog(cfg Config, full func(error)) (*logStore, error) {
 	s := &logStore{
 		dir: dir, segmentSize: cfg.SegmentSize, log: &logger{log: cfg.Log, name: "wal"},
 		grown: make(chan struct{}, 1), grownBytes: cfg.SnapshotBytes, full: full,
-		meta: segmentList{&metadb.BoltMetaDB{}},
+		meta: segmentList{&metadb.BoltMetaDB{}}, appends: newAppends(),
 	}
 	w, err := s.open(allOf)
 	if err != nil {
@@ -155,6 +158,7 @@ func (s *logStore) StoreLogs(entries []*hraft.Log) error {
 	if len(entries) == 0 {
 		return nil
 	}
+	defer since(s.appends, time.Now())
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if err := s.recoverLocked(); err != nil {

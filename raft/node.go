@@ -9,6 +9,7 @@ import (
 	"time"
 
 	hraft "github.com/hashicorp/raft"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
@@ -36,6 +37,7 @@ type Node struct {
 	transport  hraft.Transport
 	confirming *confirming // the same; nil on a node alone
 	raft       *hraft.Raft
+	proposals  prometheus.Histogram
 	replayed   uint64 // the last entry that was in the log at Start and reaches the state machine
 
 	closing   chan struct{} // closed by Close
@@ -55,6 +57,7 @@ func (n *Node) Propose(ctx context.Context, command []byte) ([]byte, error) {
 	if len(command) > n.cfg.CommandMax {
 		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(command), n.cfg.CommandMax)
 	}
+	defer since(n.proposals, time.Now())
 	f, err := n.await(ctx, func(timeout time.Duration) hraft.Future {
 		return n.raft.Apply(command, timeout)
 	})

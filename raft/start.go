@@ -20,7 +20,7 @@ func Start(cfg Config, sm StateMachine) (_ *Node, err error) {
 	}
 	n := &Node{
 		cfg: cfg.withDefaults(), sm: sm,
-		gate: newGate(), leader: newLeader(), closing: make(chan struct{}),
+		gate: newGate(), leader: newLeader(), closing: make(chan struct{}), proposals: newProposals(),
 	}
 	defer func() {
 		if err != nil {
@@ -39,7 +39,7 @@ func Start(cfg Config, sm StateMachine) (_ *Node, err error) {
 	}
 	n.machine = &machine{
 		sm: n.sm, isFull: n.cfg.Full, log: n.cfg.Log, gate: n.gate, closing: n.closing,
-		applied: newWatermark(at.index), pos: at, stored: true,
+		applied: newWatermark(at.index), pos: at, stored: true, applies: newApplies(),
 	}
 	if err := n.replay(at); err != nil {
 		return nil, err

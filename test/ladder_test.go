@@ -11,7 +11,7 @@ import (
 const module = "skerry.dev/skerry"
 
 // tags turns on every file that is only built for a special test.
-const tags = "clients,conformance,crash,crashpoints,bench"
+const tags = "alerts,clients,conformance,crash,crashpoints,bench"
 
 // everywhere is what any package of ours may import.
 var everywhere = []string{"test/crash/point"}
@@ -40,6 +40,7 @@ var ladder = map[string][]string{
 
 	"blobstore/blobstoretest": {"blobstore"},
 	"test":                    {},
+	"test/alerts":             {},
 	"test/bench":              {"test/skerry"},
 	"test/clients":            {"test/skerry"},
 	"test/conformance":        {"test/skerry"},

@@ -102,6 +102,15 @@ func namesIn(r *http.Request) (meta.RepoName, meta.Tag, error) {
 	return repo, tag, err
 }
 
+// Admitted serves next, which is no operation of the API, to callers that
+// cfg.Admit lets in.
+func Admitted(cfg Config, next http.Handler) http.Handler {
+	return handler{cfg}.admitted(func(w http.ResponseWriter, r *http.Request, _ string) error {
+		next.ServeHTTP(w, r)
+		return nil
+	})
+}
+
 // admitted runs f for callers that Admit lets in, and turns errors into answers.
 func (h handler) admitted(f operation) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -24,6 +24,7 @@ func defaultValues() values {
 func settings(v *values) setting.Table {
 	return slices.Concat(
 		nodeSettings(&v.Config),
+		metricsSettings(&v.Config),
 		contentSettings(&v.Config),
 		logSettings(v),
 		raftSettings(&v.Config),
@@ -60,6 +61,20 @@ func nodeSettings(c *appliance.Config) setting.Table {
 		{
 			Key: "zone", Value: setting.Text(&c.Zone),
 			Meaning: "`ZONE` that this node stands in",
+		},
+	}
+}
+
+// metricsSettings are where scrapers need no password.
+func metricsSettings(c *appliance.Config) setting.Table {
+	return setting.Table{
+		{
+			Key: "metrics-listen", Value: setting.Text(&c.MetricsListen),
+			Meaning: "further `ADDRESS` that serves /metrics and probes without a password, over plain HTTP",
+		},
+		{
+			Key: "metrics-anywhere", Value: setting.OnOff(&c.MetricsAnywhere),
+			Meaning: "allow metrics-listen on addresses that are not loopback",
 		},
 	}
 }

@@ -67,3 +67,16 @@ func AppAlone(ctx context.Context, cfg Config) (http.Handler, error) {
 	}
 	return h.(*front).app, nil
 }
+
+// Recorder is what handlers get to answer through instead of w.
+func Recorder(w http.ResponseWriter) http.ResponseWriter { return NewMetrics().begin(w) }
+
+// Counting counts a request that is answered with two bytes of a manifest.
+func Counting() func(http.ResponseWriter, *http.Request) {
+	m, body := NewMetrics(), []byte("{}")
+	return func(w http.ResponseWriter, r *http.Request) {
+		rec := m.begin(w)
+		defer m.end(rec, r, kindManifest)
+		_, _ = rec.Write(body)
+	}
+}

@@ -137,6 +137,7 @@ func (h *front) readManifest(w http.ResponseWriter, r *http.Request) ([]byte, er
 		buf.Grow(int(r.ContentLength) + bytes.MinRead) // ReadFrom wants room to see the end
 	}
 	n, err := buf.ReadFrom(io.LimitReader(watch(w, r), h.manifestMax+1))
+	h.metrics.manifestReceived.Add(float64(n))
 	if err != nil {
 		return nil, err
 	}

@@ -26,6 +26,9 @@ const (
 	kindReferrers             // /v2/<name>/referrers/<digest>
 )
 
+// kinds is how many there are.
+const kinds = int(kindReferrers) + 1
+
 // A target is a parsed path. Every field in use is valid: nothing behind
 // parsePath sees a raw URL.
 type target struct {

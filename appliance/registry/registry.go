@@ -69,6 +69,11 @@ type Config struct {
 	WriteState func() error
 	// Secret is distribution's HTTP.Secret, the same on every node. Not empty.
 	Secret string
+	// Metrics count what is done; nil counts for nobody.
+	Metrics *Metrics
+	// LoginFailed is called once for each request that said who sends it and was
+	// answered with 401, concurrently; nil means that nobody asks.
+	LoginFailed func(*http.Request)
 	// ManifestBytesMax bounds a manifest. 0 means 4 MiB, which is also the most.
 	ManifestBytesMax int64
 }
@@ -80,6 +85,7 @@ type front struct {
 	readOnly    func() bool
 	writeState  func() error
 	manifestMax int64
+	loginFailed func(*http.Request)
 	app         http.Handler // distribution's
 }
 
@@ -92,6 +98,12 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics()
+	}
+	if cfg.LoginFailed == nil {
+		cfg.LoginFailed = func(*http.Request) {}
+	}
 	if cfg.ManifestBytesMax == 0 {
 		cfg.ManifestBytesMax = manifestBytesMax
 	}
@@ -99,11 +111,12 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		return nil, fmt.Errorf("registry: ManifestBytesMax is %d, must be 1 to %d", cfg.ManifestBytesMax, manifestBytesMax)
 	}
 	h := &front{
-		namespace:   &namespace{meta: cfg.Meta, blobs: cfg.Blobs, log: cfg.Log},
+		namespace:   &namespace{meta: cfg.Meta, blobs: cfg.Blobs, log: cfg.Log, metrics: cfg.Metrics},
 		auth:        cfg.Auth,
 		readOnly:    cfg.ReadOnly,
 		writeState:  cfg.WriteState,
 		manifestMax: cfg.ManifestBytesMax,
+		loginFailed: cfg.LoginFailed,
 	}
 	var err error
 	if h.app, err = newApp(ctx, h.namespace, cfg.Secret); err != nil {
@@ -134,9 +147,19 @@ const (
 	headNoSniff = "X-Content-Type-Options"
 )
 
-// ServeHTTP sends a request to its method and turns an error into an answer.
+// ServeHTTP counts a request and answers it.
 func (h *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t, err := parsePath(r.URL)
+	rec := h.metrics.begin(w)
+	defer h.metrics.end(rec, r, t.kind)
+	h.answer(rec, r, t, err)
+	if rec.status == http.StatusUnauthorized && r.Header["Authorization"] != nil {
+		h.loginFailed(r)
+	}
+}
+
+// answer sends a request to its method and turns an error into an answer.
+func (h *front) answer(w http.ResponseWriter, r *http.Request, t target, err error) {
 	if err == nil && t.kind == kindUnknown {
 		h.app.ServeHTTP(w, r) // without a grant: whatever it makes of it, it may do nothing
 		return

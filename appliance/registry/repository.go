@@ -20,9 +20,10 @@ const linkTimeout = 30 * time.Second
 // A namespace is all repositories. It is immutable and implements
 // distribution.Namespace (services.go).
 type namespace struct {
-	meta  *meta.Store
-	blobs *blobstore.Store
-	log   *slog.Logger
+	meta    *meta.Store
+	blobs   *blobstore.Store
+	log     *slog.Logger
+	metrics *Metrics
 }
 
 // A repository is one repository as seen by one actor, who was allowed what it is
@@ -64,6 +65,7 @@ func (r repository) push(ctx context.Context, p push) (Manifest, error) {
 	if err := r.meta.PutManifest(ctx, c); err != nil {
 		return m, fmt.Errorf("put manifest %s@%s: %w", r.name, p.digest, err)
 	}
+	r.metrics.manifestPushed.Inc()
 	r.log.InfoContext(ctx, "manifest pushed", "repo", r.name, "digest", p.digest, "tags", p.tags, "actor", r.actor)
 	return m, nil
 }
@@ -119,6 +121,7 @@ func (r repository) deleteManifest(ctx context.Context, d digest.Digest) error {
 	if err := r.meta.DeleteManifest(ctx, r.name, d, r.actor); err != nil {
 		return fmt.Errorf("delete manifest %s@%s: %w", r.name, d, err)
 	}
+	r.metrics.manifestDeleted.Inc()
 	r.log.InfoContext(ctx, "manifest deleted", "repo", r.name, "digest", d, "actor", r.actor)
 	return nil
 }
@@ -128,6 +131,7 @@ func (r repository) deleteTag(ctx context.Context, tag meta.Tag) error {
 	if err := r.meta.DeleteTag(ctx, r.name, tag, r.actor); err != nil {
 		return fmt.Errorf("delete tag %s:%s: %w", r.name, tag, err)
 	}
+	r.metrics.tagDeleted.Inc()
 	r.log.InfoContext(ctx, "tag deleted", "repo", r.name, "tag", tag, "actor", r.actor)
 	return nil
 }
@@ -137,6 +141,7 @@ func (r repository) deleteBlob(ctx context.Context, d digest.Digest) error {
 	if err := r.meta.UnlinkBlob(ctx, r.name, d, r.actor); err != nil {
 		return fmt.Errorf("delete blob %s@%s: %w", r.name, d, err)
 	}
+	r.metrics.blobDeleted.Inc()
 	r.log.InfoContext(ctx, "blob deleted", "repo", r.name, "digest", d, "actor", r.actor)
 	return nil
 }
@@ -168,6 +173,7 @@ func (r repository) mount(ctx context.Context, from meta.RepoName, d digest.Dige
 		return false, fmt.Errorf("mount blob %s from %s: %w", d, from, err)
 	}
 	if mounted {
+		r.metrics.blobMounted.Inc()
 		r.log.DebugContext(ctx, "blob mounted", "repo", r.name, "digest", d, "from", from, "actor", r.actor)
 	}
 	return mounted, nil
@@ -192,6 +198,7 @@ func (r repository) commit(ctx context.Context, u *blobstore.Upload, d digest.Di
 	if err := r.meta.LinkBlob(ctx, r.name, d, size, r.actor); err != nil {
 		return fmt.Errorf("link blob %s@%s: %w", r.name, d, err)
 	}
+	r.metrics.blobPushed.Inc()
 	r.log.DebugContext(ctx, "blob pushed", "repo", r.name, "digest", d, "bytes", size, "actor", r.actor)
 	return nil
 }

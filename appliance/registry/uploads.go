@@ -267,6 +267,7 @@ func (h *front) receive(w http.ResponseWriter, r *http.Request, u *blobstore.Upl
 		return nil
 	}
 	n, err := u.ReadFrom(watch(w, r))
+	h.metrics.blobReceived.Add(float64(n))
 	if err != nil {
 		return err
 	}
