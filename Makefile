@@ -16,7 +16,7 @@ JSON    ?=
 DEV      = $$(packaging/tools/install packaging/tools)
 CLIENTS  = $$(packaging/tools/install packaging/tools/clients)
 # Without the discovery of scrape targets, which is most of it and checks no rule.
-PROMTOOL = $$(GOFLAGS=-tags=remove_all_sd packaging/tools/install packaging/tools/prometheus)
+PROMTOOL = $$(packaging/tools/unpack prometheus)
 # What Debian packages bring: a compiler for the race detector, the clients, and
 # leave for ordinary users to mount the disk whose power is cut.
 RACE     = gcc=gcc /usr/include/stdlib.h=libc6-dev
@@ -45,7 +45,7 @@ packages: ## the Debian packages that tests need, if they are missing
 tools: ## the pinned Go tools, built once and kept in ~/.cache/skerry-tools
 	@packaging/tools/install packaging/tools
 	@packaging/tools/install packaging/tools/clients
-	@GOFLAGS=-tags=remove_all_sd packaging/tools/install packaging/tools/prometheus
+	@packaging/tools/unpack prometheus
 
 unit: ## unit tests under the race detector, ladder and tidy included
 	@packaging/tools/packages $(RACE)

@@ -1,5 +1,5 @@
 // Package alerts judges packaging/prometheus and packaging/grafana with
-// promtool, as packaging/tools/prometheus pins it: that the rules are valid,
+// promtool, Debian's: that the rules are valid,
 // that each fires when it should and else does not, and that every query of the
 // dashboard is one. "make alerts" brings promtool and runs the tests, which have
 // the tag alerts.

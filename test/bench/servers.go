@@ -36,8 +36,10 @@ func skerryKind(program string) Kind {
 				mode = "self"
 			}
 			data := filepath.Join(dir, "data")
-			return []string{"serve", "--data", data, "--listen", addr, "--tls", mode, "--log-level", "error",
-				"--disk-soft", "100", "--disk-high", "100", "--disk-critical", "100"}, nil
+			return []string{
+				"serve", "--data", data, "--listen", addr, "--tls", mode, "--log-level", "error",
+				"--disk-soft", "100", "--disk-high", "100", "--disk-critical", "100",
+			}, nil
 		},
 		ready: []string{"/v2/", "/readyz"},
 		password: func(dir string) (string, error) {
