@@ -66,6 +66,7 @@ var doors = map[string][]string{
 	"github.com/openshift/api/":             {"kube/resource"},
 	"github.com/urfave/cli/":                {"appliance/cli"},
 	"go.etcd.io/bbolt":                      {"meta"},
+	"go.uber.org/zap":                       {"tls"},
 	"go.yaml.in/yaml/v3":                    {"appliance/setting"},
 	"k8s.io/":                               {"kube", "kube/resource"},
 	"k8s.io/client-go/":                     {"kube"},
