@@ -11,7 +11,7 @@ import (
 const module = "skerry.dev/skerry"
 
 // tags turns on every file that is only built for a special test.
-const tags = "alerts,clients,conformance,crash,crashpoints,bench"
+const tags = "acme,alerts,clients,conformance,crash,crashpoints,bench"
 
 // everywhere is what any package of ours may import.
 var everywhere = []string{"test/crash/point"}
@@ -41,6 +41,7 @@ var ladder = map[string][]string{
 	"blobstore/blobstoretest": {"blobstore"},
 	"test":                    {},
 	"test/alerts":             {},
+	"test/acme":               {"test/skerry", "tls"},
 	"test/bench":              {"test/skerry"},
 	"test/clients":            {"test/skerry"},
 	"test/conformance":        {"test/skerry"},
