@@ -17,15 +17,17 @@ DEV      = $$(packaging/tools/install packaging/tools)
 CLIENTS  = $$(packaging/tools/install packaging/tools/clients)
 # Without the discovery of scrape targets, which is most of it and checks no rule.
 PROMTOOL = $$(packaging/tools/unpack prometheus)
-# What Debian packages bring: a compiler for the race detector, the clients, and
-# leave for ordinary users to mount the disk whose power is cut.
+# What Debian packages bring: a compiler for the race detector, the clients,
+# leave for ordinary users to mount the disk whose power is cut, and an ACME
+# server.
 RACE     = gcc=gcc /usr/include/stdlib.h=libc6-dev
 DEBIAN   = skopeo=skopeo podman=podman buildah=buildah ctr=containerd zstd=zstd
 FUSE     = fusermount3=fuse3
+ACME     = pebble=pebble pebble-challtestsrv=pebble
 E2E      = $(GO) test -buildvcs=false $(JSON) -count=1
 
 .DEFAULT_GOAL := check
-.PHONY: help check build run test packages tools unit race lint fmt vuln fuzz bench bench-peers conformance clients alerts crash clean
+.PHONY: help check build run test packages tools unit race lint fmt vuln fuzz bench bench-peers conformance clients acme alerts crash clean
 
 check: build lint unit ## everything a change must pass, without other people's programs
 
@@ -37,10 +39,10 @@ run: build ## build, and serve https://localhost:5000 with its data under ./data
 
 test: build ## everything: installs what it needs, runs every test, ends with "N passed, N failed"
 	@mkdir -p $(dir $(SUMMARY))
-	$(GO) run -buildvcs=false ./test/tally -summary $(SUMMARY) packages unit+tools lint conformance clients alerts crash
+	$(GO) run -buildvcs=false ./test/tally -summary $(SUMMARY) packages unit+tools lint conformance clients+acme alerts crash
 
 packages: ## the Debian packages that tests need, if they are missing
-	@packaging/tools/packages $(RACE) $(DEBIAN) $(FUSE)
+	@packaging/tools/packages $(RACE) $(DEBIAN) $(FUSE) $(ACME)
 
 tools: ## the pinned Go tools, built once and kept in ~/.cache/skerry-tools
 	@packaging/tools/install packaging/tools
@@ -84,6 +86,10 @@ clients: build ## skopeo, podman, buildah, ctr, crane, regctl, helm, cosign and 
 
 alerts: ## alert rules, that they fire and when, and the dashboard's queries, by promtool
 	bin=$(PROMTOOL) && PATH="$$bin:$$PATH" $(E2E) -tags alerts ./test/alerts
+
+acme: build ## certificates from a real ACME server, and what happens without it
+	@packaging/tools/packages $(ACME)
+	$(E2E) -tags acme -timeout 10m ./test/acme
 
 crash: build ## kill it, or cut its power, at the worst instants and look at what is left
 	@packaging/tools/packages $(FUSE)

@@ -38,6 +38,7 @@ type Appliance struct {
 	authority       *auth.Authority
 	registry        http.Handler
 	publicListener  net.Listener
+	acmeListener    net.Listener // nil: HTTP-01 is not used
 	socketListener  net.Listener
 	metricsListener net.Listener // nil: metrics are served on the public address only
 	addr            net.Addr
@@ -64,7 +65,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err 
 	}()
 
 	// To the world: certificates, accounts, surfaces.
-	if err := a.openTLS(); err != nil {
+	if err := a.openTLS(); err != nil { //nolint:contextcheck // reads only what lies on this node
 		return nil, err
 	}
 	if err := a.initAdmin(ctx); err != nil {
@@ -157,21 +158,6 @@ func (a *Appliance) agree(ctx context.Context) error {
 	return nil
 }
 
-// openTLS opens the CA, and puts its certificate where clients that want a
-// directory (podman --cert-dir) find it without finding keys beside it.
-func (a *Appliance) openTLS() (err error) {
-	if a.cfg.TLS != TLSSelf {
-		return nil
-	}
-	a.tls, err = tls.OpenPublic(tls.Config{
-		Dir: a.dir.join(tlsName), Names: append(tls.LocalNames(), a.cfg.Names...), Log: a.log,
-	})
-	if err != nil {
-		return fmt.Errorf("open certificates: %w", err)
-	}
-	return a.dir.publish(trustName, "ca.crt", a.tls.CA())
-}
-
 func (a *Appliance) openRegistry(ctx context.Context) error {
 	secret, err := a.meta.InitSecret(ctx, "registry-http", []byte(rand.Text()))
 	if err != nil {
@@ -202,14 +188,6 @@ func (a *Appliance) MetricsAddr() net.Addr {
 	return a.metricsListener.Addr()
 }
 
-// CA is the certificate in PEM that clients must trust, or nil without TLS.
-func (a *Appliance) CA() []byte {
-	if a.tls == nil {
-		return nil
-	}
-	return a.tls.CA()
-}
-
 // Run serves until ctx ends, and then until running requests are done. It owns
 // every goroutine of the appliance.
 func (a *Appliance) Run(ctx context.Context) error {
@@ -232,7 +210,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 // that it feeds, so that the last checkpoint holds all that was agreed.
 func (a *Appliance) Close() error {
 	var errs []error
-	for _, l := range []net.Listener{a.metricsListener, a.socketListener, a.publicListener} {
+	for _, l := range []net.Listener{a.metricsListener, a.socketListener, a.acmeListener, a.publicListener} {
 		if l != nil {
 			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 				errs = append(errs, err)

@@ -1,7 +1,9 @@
 package appliance
 
 import (
+	"context"
 	"net/http"
+	"path/filepath"
 
 	"skerry.dev/skerry/kube/resource"
 	"skerry.dev/skerry/tls"
@@ -16,6 +18,17 @@ const SocketName = socketName
 // ClientTransport speaks to a registry whose certificate caPEM signed; without
 // one, to those that the system trusts.
 func ClientTransport(caPEM []byte) (*http.Transport, error) { return tls.HTTPTransport(caPEM) }
+
+// FetchCA asks the registry at an https URL for its CA's certificate, PEM,
+// without trusting it: compare the [Fingerprint]. What answered is signed by it.
+func FetchCA(ctx context.Context, base string) ([]byte, error) { return tls.FetchCA(ctx, base) }
+
+// Fingerprint names a CA's certificate for people: sha256:….
+func Fingerprint(caPEM []byte) (string, error) { return tls.Fingerprint(caPEM) }
+
+// CAFile is where in the data directory the CA's certificate is for anybody to
+// read.
+func CAFile(data string) string { return filepath.Join(data, trustName, "ca.crt") }
 
 // YAML renders JSON as YAML.
 func YAML(doc []byte) ([]byte, error) { return resource.YAML(doc) }

@@ -14,15 +14,6 @@ import (
 	"skerry.dev/skerry/appliance/api"
 )
 
-// A TLSMode says how the public address is protected.
-type TLSMode string
-
-// The modes.
-const (
-	TLSSelf TLSMode = "self" // certificates of the appliance's own CA
-	TLSOff  TLSMode = "off"  // plain HTTP
-)
-
 // Config says everything about one node. Zero fields mean their default.
 type Config struct {
 	// Data is the directory that holds everything; it is created when absent.
@@ -38,6 +29,22 @@ type Config struct {
 	// Names are further host names and addresses that clients use for this
 	// node; the certificate carries them beside the ones found by itself.
 	Names []string
+	// TLSCert and TLSKey are the PEM files of [TLSFiles].
+	TLSCert, TLSKey string
+	// ACMEDirectory is the URL of the ACME server of [TLSACME], which is asked for
+	// a certificate for each host name in Names. Default Let's Encrypt.
+	ACMEDirectory string
+	// ACMEEmail is where that server's operators may write to. Optional.
+	ACMEEmail string
+	// ACMECA is a PEM file with the CA of the ACME server itself. Default the
+	// system's CAs.
+	ACMECA string
+	// ACMEHTTP is an address, host:port, to answer HTTP-01 challenges on, which
+	// the server must reach at port 80 of the names. Without it TLS-ALPN-01 is
+	// used, for which it must reach Listen at port 443.
+	ACMEHTTP string
+	// ClientCA is a PEM file with CAs whose certificates clients may show.
+	ClientCA string
 
 	// MetricsListen is a further address, host:port, where metrics and probes are
 	// served over plain HTTP to whoever asks. Empty means none: metrics are then
@@ -153,16 +160,8 @@ func (c Config) Conflicts() []Conflict {
 	if err != nil {
 		found = append(found, Conflict{[]string{"listen"}, fmt.Sprintf("%q: want host:port or :port", c.Listen)})
 	}
-	switch c.TLS {
-	case TLSSelf:
-	case TLSOff:
-		if err == nil && !loopback(host) && !c.PlainAnywhere {
-			found = append(found, Conflict{[]string{"tls", "listen"}, fmt.Sprintf(
-				"plain HTTP on %s would send passwords readable over the network: "+
-					"listen on 127.0.0.1, set tls to self, or insist with plain-anywhere", c.Listen)})
-		}
-	default:
-		found = append(found, Conflict{[]string{"tls"}, fmt.Sprintf("%q: want self or off", c.TLS)})
+	if err == nil {
+		found = append(found, c.tlsConflicts(host)...)
 	}
 	if c.DiskSoft > c.DiskHigh || c.DiskHigh > c.DiskCritical {
 		found = append(found, Conflict{[]string{"disk-high", "disk-soft", "disk-critical"}, fmt.Sprintf(

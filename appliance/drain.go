@@ -98,13 +98,13 @@ func wait(ctx context.Context, is func() bool) {
 // drain ends the servers, the public one first. Readiness says no from now on,
 // running requests have the drain timeout, the rest is cut off: what an upload
 // has brought stays on the disk, for the client to go on from after the start.
-func (a *Appliance) drain(ctx context.Context, public, local *http.Server) error {
+func (a *Appliance) drain(ctx context.Context, servers ...*http.Server) error {
 	a.closing.Store(true)
 	ctx = context.WithoutCancel(ctx) // it has ended: that is why we stop
 	limit, cancel := context.WithTimeout(ctx, a.config().DrainTimeout)
 	defer cancel()
 	wait(limit, a.traffic.quiet)
-	for _, srv := range []*http.Server{public, local} {
+	for _, srv := range servers {
 		if srv.Shutdown(limit) == nil {
 			continue
 		}

@@ -13,3 +13,9 @@ func (a *Appliance) Expected(ctx context.Context, f func(b meta.Blob, present bo
 
 // Stats are the metadata's counters.
 func (a *Appliance) Stats() (meta.Stats, error) { return a.meta.Stats() }
+
+// Validate says what of a configuration makes no sense, without opening anything.
+func Validate(c Config) error {
+	_, err := c.withDefaults()
+	return err
+}

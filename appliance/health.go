@@ -100,6 +100,7 @@ func (a *Appliance) status() (api.Status, error) {
 		Disk: api.DiskStatus{
 			Total: usage.Total, Free: usage.Free, Reserve: usage.Reserve, Pressure: usage.State.String(),
 		},
+		TLS:      a.tlsStatus(),
 		Contents: contents,
 	}
 	for _, b := range damaged {

@@ -37,16 +37,16 @@ func (a *Appliance) public() http.Handler {
 			control.ServeHTTP(w, r)
 		case path == "/metrics":
 			scrape.ServeHTTP(w, r)
-		case path == "/ca.crt" && a.tls != nil:
+		case path == "/ca.crt" && a.CA() != nil:
 			w.Header().Set("Content-Type", "application/x-pem-file")
-			_, _ = w.Write(a.tls.CA())
+			_, _ = w.Write(a.CA())
 		default:
 			a.healthy(w, r)
 		}
 	})
 }
 
-// listen opens the public address and the socket.
+// listen opens the public address, that for ACME challenges, and the socket.
 func (a *Appliance) listen(ctx context.Context) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", a.cfg.Listen)
@@ -58,6 +58,11 @@ func (a *Appliance) listen(ctx context.Context) error {
 		l = a.tls.Wrap(l)
 	}
 	a.publicListener = l
+	if a.cfg.ACMEHTTP != "" {
+		if a.acmeListener, err = lc.Listen(ctx, "tcp", a.cfg.ACMEHTTP); err != nil {
+			return fmt.Errorf("listen for ACME challenges: %w", err)
+		}
+	}
 	if err := a.listenMetrics(ctx); err != nil {
 		return err
 	}
@@ -73,14 +78,19 @@ func (a *Appliance) listen(ctx context.Context) error {
 	return os.Chmod(path, 0o600)
 }
 
-// serve answers on both listeners until ctx ends, and then until running
+// serve answers on all listeners until ctx ends, and then until running
 // requests are done or the drain timeout is over.
 func (a *Appliance) serve(ctx context.Context) error {
 	public := a.server(a.counted(a.public()))
 	local := a.server(api.Handler(api.Config{Operator: operator{a}, Admit: admitLocal, Log: a.log}))
 	stopScrapers := a.serveScrapers()
 	g, ctx := errgroup.WithContext(ctx)
-	for l, srv := range map[net.Listener]*http.Server{a.publicListener: public, a.socketListener: local} {
+	listeners, servers := []net.Listener{a.publicListener, a.socketListener}, []*http.Server{public, local}
+	if a.acmeListener != nil {
+		listeners, servers = append(listeners, a.acmeListener), append(servers, a.server(a.tls.Challenge()))
+	}
+	for i, srv := range servers {
+		l := listeners[i]
 		g.Go(func() error {
 			if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 				return fmt.Errorf("serve %s: %w", l.Addr(), err)
@@ -90,7 +100,7 @@ func (a *Appliance) serve(ctx context.Context) error {
 	}
 	g.Go(func() error {
 		<-ctx.Done()
-		return a.drain(ctx, public, local)
+		return a.drain(ctx, servers...)
 	})
 	return errors.Join(g.Wait(), stopScrapers())
 }

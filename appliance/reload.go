@@ -30,7 +30,8 @@ func (l *live) set(cfg Config) {
 func (a *Appliance) config() Config { return a.live.now.Load().Config }
 
 // Reload takes over what can change at run time: ReadOnly, Grace, CollectEvery,
-// ScrubPeriod, UploadTTL and DrainTimeout. Other fields must be as they were.
+// ScrubPeriod, UploadTTL and DrainTimeout. Other fields must be as they were; the
+// certificates in the files that they name are read again.
 // With an error nothing has changed. One call at a time; requests go on.
 func (a *Appliance) Reload(cfg Config) error {
 	cfg, err := cfg.withDefaults()
@@ -39,6 +40,7 @@ func (a *Appliance) Reload(cfg Config) error {
 	}
 	a.live.set(cfg)
 	a.meta.SetGrace(cfg.Grace)
+	a.reloadTLS()
 	return nil
 }
 

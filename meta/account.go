@@ -12,8 +12,10 @@ import (
 const (
 	accountNameMax  = 255
 	accountHashMax  = 4 << 10
-	secretNameMax   = 255
+	secretNameMax   = 1 << 10 // a certificate's names a server and twice a host
 	secretMax       = 64 << 10
+	lockNameMax     = 1 << 10
+	lockHolderMax   = 512
 	resourceNameMax = 255
 	resourceMax     = 1 << 20
 )
@@ -121,51 +123,6 @@ func (c *change) deleteAccount(cmd deleteAccount) (any, error) {
 		return nil, ErrNotFound
 	}
 	return nil, b.Delete([]byte(cmd.Name))
-}
-
-// Secret returns the caller's own copy of the secret of that name, or [ErrNotFound].
-func (db *DB) Secret(name string) (value []byte, err error) {
-	err = db.view(func(tx *txn) error {
-		v := bucket(tx, bucketSecrets).Get([]byte(name))
-		if v == nil {
-			return ErrNotFound
-		}
-		value = append([]byte{}, v...)
-		return nil
-	})
-	return value, err
-}
-
-// initSecret is the command behind [Store.InitSecret].
-type initSecret struct {
-	stamp
-	Name  string `cbor:"4,keyasint"`
-	Value []byte `cbor:"5,keyasint"`
-}
-
-type initSecretReply struct {
-	Value []byte `cbor:"1,keyasint"`
-}
-
-// InitSecret returns the named secret, storing value first if there is none: of
-// nodes that make one up at the same time all get the same.
-func (s *Store) InitSecret(ctx context.Context, name string, value []byte) ([]byte, error) {
-	var reply initSecretReply
-	if err := s.propose(ctx, typeInitSecret, initSecret{s.stamp(""), name, value}, &reply); err != nil {
-		return nil, fmt.Errorf("init secret %.255q: %w", name, err)
-	}
-	return reply.Value, nil
-}
-
-func (c *change) initSecret(cmd initSecret) (any, error) {
-	if !within(cmd.Name, 1, secretNameMax) || len(cmd.Value) > secretMax {
-		return nil, ErrName
-	}
-	b := bucket(c.tx, bucketSecrets)
-	if v := b.Get([]byte(cmd.Name)); v != nil {
-		return initSecretReply{bytes.Clone(v)}, nil
-	}
-	return initSecretReply{cmd.Value}, b.Put([]byte(cmd.Name), append([]byte{}, cmd.Value...))
 }
 
 // within says whether s has between low and high bytes and no zero byte.

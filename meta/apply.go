@@ -125,6 +125,14 @@ func (c *change) dispatch(t commandType, body []byte) (reply any, err error) {
 		return run(c, body, c.pruneTag)
 	case typePruneManifests:
 		return run(c, body, c.pruneManifests)
+	case typePutSecret:
+		return run(c, body, c.putSecret)
+	case typeDeleteSecret:
+		return run(c, body, c.deleteSecret)
+	case typeTakeLock:
+		return run(c, body, c.takeLock)
+	case typeDropLock:
+		return run(c, body, c.dropLock)
 	}
 	return nil, errCommand
 }

@@ -86,6 +86,7 @@ func (c *checker) run() error {
 		{bucketContents, c.checkContent}, // after all that may hold one
 		{bucketRules, func(k, v []byte) { c.decodes(bucketRules, k, v, &ruleRecord{}) }},
 		{bucketAccounts, func(k, v []byte) { c.decodes(bucketAccounts, k, v, &accountRecord{}) }},
+		{bucketLocks, func(k, v []byte) { c.decodes(bucketLocks, k, v, &lockRecord{}) }},
 		{bucketResources, func(k, v []byte) { c.decodes(bucketResources, k, v, &resourceRecord{}) }},
 		{bucketBarrier, c.checkBarrier},
 		{bucketTrash, c.checkTrash},
@@ -116,7 +117,8 @@ func readable(b bucketName, key []byte) string {
 		return fmt.Sprintf("%x/%q", key[:4], key[4:])
 	}
 	if slices.Contains([]bucketName{
-		bucketSystem, bucketNames, bucketListed, bucketAccounts, bucketSecrets, bucketResources,
+		bucketSystem, bucketNames, bucketListed, bucketAccounts, bucketSecrets, bucketLocks,
+		bucketResources,
 	}, b) {
 		return fmt.Sprintf("%q", key)
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -53,6 +54,7 @@ func fullWorld(t testing.TB) *world {
 	w.must(w.PutAccount(ctx, meta.Account{Name: "bob"}))
 	_, err := w.InitSecret(ctx, "key", []byte("v"))
 	w.must(err)
+	w.must(w.TakeLock(ctx, "lock", "me", time.Minute))
 	_, err = w.PutResource(ctx, meta.Resource{Kind: "K", Name: "n"})
 	w.must(err)
 	_, err = w.Propose(ctx, meta.BeginCommand(w.Store))
@@ -79,7 +81,7 @@ func (w *world) problems() (n int) {
 func TestCheckNoticesEachMissingOrDamagedRecord(t *testing.T) {
 	w := fullWorld(t)
 	alone := map[string]bool{ // nothing else tells of them
-		"rule": true, "acc": true, "sec": true, "res": true, "trash": true, "gp": true,
+		"rule": true, "acc": true, "sec": true, "lock": true, "res": true, "trash": true, "gp": true,
 	}
 	for _, bucket := range meta.Buckets() {
 		keys, values, err := w.db.Records(bucket)
@@ -117,7 +119,7 @@ func TestCheckNoticesStrayRecords(t *testing.T) {
 	w := fullWorld(t)
 	for _, bucket := range meta.Buckets() {
 		switch bucket {
-		case "rule", "acc", "sec", "res":
+		case "rule", "acc", "sec", "lock", "res":
 			continue // any key is as good
 		}
 		keys, values, err := w.db.Records(bucket)

@@ -32,6 +32,10 @@ const (
 	typeSwept          commandType = 20
 	typePruneTag       commandType = 21
 	typePruneManifests commandType = 22
+	typePutSecret      commandType = 30
+	typeDeleteSecret   commandType = 31
+	typeTakeLock       commandType = 32
+	typeDropLock       commandType = 33
 )
 
 // A command is an envelope of four bytes (version, flags, type big endian) and a

@@ -28,6 +28,10 @@ func everyCommand(t testing.TB) [][]byte {
 	w.must(w.DeleteAccount(ctx, "bob"))
 	_, err := w.InitSecret(ctx, "key", []byte("value"))
 	w.must(err)
+	w.must(w.PutSecret(ctx, "other", []byte("value")))
+	w.must(w.DeleteSecret(ctx, "other"))
+	w.must(w.TakeLock(ctx, "lock", "me", time.Minute))
+	w.must(w.DropLock(ctx, "lock", "me"))
 	_, err = w.PutResource(ctx, meta.Resource{Kind: "K", Namespace: "ns", Name: "n", Doc: []byte("{}")})
 	w.must(err)
 	w.must(w.DeleteResource(ctx, "K", "ns", "n"))
@@ -50,9 +54,9 @@ func everyCommand(t testing.TB) [][]byte {
 	for _, c := range w.log {
 		seen[c[3]] = true
 	}
-	for i := byte(1); i <= 22; i++ {
-		if !seen[i] {
-			t.Errorf("no command of type %d", i)
+	for i, name := range meta.CommandNames() {
+		if !seen[byte(i)] {
+			t.Errorf("no command of type %d %s", i, name)
 		}
 	}
 	return w.log

@@ -32,6 +32,7 @@ const (
 	bucketRules                       // position → ruleRecord
 	bucketAccounts                    // name → accountRecord
 	bucketSecrets                     // name → value
+	bucketLocks                       // name → lockRecord
 	bucketResources                   // kind, 0, namespace, 0, name → resourceRecord
 	bucketBarrier                     // id that a write referred to while a collection runs → nothing
 	bucketTrash                       // id of a condemned blob → trashRecord
@@ -61,6 +62,7 @@ func (b bucketName) String() string {
 		bucketRules:     "rule",
 		bucketAccounts:  "acc",
 		bucketSecrets:   "sec",
+		bucketLocks:     "lock",
 		bucketResources: "res",
 		bucketBarrier:   "gp",
 		bucketTrash:     "trash",

@@ -142,6 +142,14 @@ func Transcode(command []byte) ([]byte, error) {
 		return transcode[pruneTag](t, body)
 	case typePruneManifests:
 		return transcode[pruneManifests](t, body)
+	case typePutSecret:
+		return transcode[putSecret](t, body)
+	case typeDeleteSecret:
+		return transcode[deleteSecret](t, body)
+	case typeTakeLock:
+		return transcode[takeLock](t, body)
+	case typeDropLock:
+		return transcode[dropLock](t, body)
 	}
 	return nil, errCommand
 }
@@ -260,6 +268,8 @@ func CommandNames() map[int]string {
 		int(typeInitSecret): "InitSecret", int(typeGCBegin): "GCBegin", int(typeRenewLeases): "RenewLeases",
 		int(typeCondemn): "Condemn", int(typeGCEnd): "GCEnd", int(typeExpire): "Expire", int(typeSwept): "Swept",
 		int(typePruneTag): "PruneTag", int(typePruneManifests): "PruneManifests",
+		int(typePutSecret): "PutSecret", int(typeDeleteSecret): "DeleteSecret",
+		int(typeTakeLock): "TakeLock", int(typeDropLock): "DropLock",
 	}
 }
 

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 
@@ -148,6 +150,14 @@ func (s *scale) others(ctx context.Context) {
 		_, err = s.PutResource(ctx, meta.Resource{Kind: "k", Name: fmt.Sprint("object", i), Doc: make([]byte, 1<<10)})
 		s.must(err)
 	}
+	// As certificates' names are: a server, and a host twice.
+	long := strings.Repeat("a-name-as-long-as-it-may-be", 30)
+	for i := range 10 {
+		s.must(s.PutSecret(ctx, fmt.Sprint(i, long), make([]byte, 64<<10)))
+		s.must(s.TakeLock(ctx, fmt.Sprint(i, long), "node", time.Minute))
+	}
+	s.must(s.DeleteSecret(ctx, "5"+long))
+	s.must(s.DropLock(ctx, "5"+long, "node"))
 	s.must(s.DeleteAccount(ctx, "account5"))
 	s.must(s.DeleteResource(ctx, "k", "", "object5"))
 }

@@ -5,6 +5,7 @@ import (
 	_ "crypto/sha512" // registers sha384 and sha512
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,6 +126,56 @@ func TestAccountsAndSecrets(t *testing.T) {
 	if string(got) != "first" {
 		t.Errorf("secret %q", got)
 	}
+}
+
+func TestSecretsCanBeReplacedListedAndDeleted(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	for _, name := range []string{"acme/b", "acme/a", "acme-not", "other"} {
+		w.must(w.PutSecret(ctx, name, []byte("old")))
+	}
+	w.must(w.PutSecret(ctx, "acme/a", []byte("new")))
+	got, err := w.Secret("acme/a")
+	w.must(err)
+	if string(got) != "new" {
+		t.Errorf("secret %q, want the last stored", got)
+	}
+	names, err := w.Secrets("acme/")
+	w.must(err)
+	if !slices.Equal(names, []string{"acme/a", "acme/b"}) {
+		t.Errorf("secrets %q", names)
+	}
+	w.must(w.DeleteSecret(ctx, "acme/a"))
+	_, err = w.Secret("acme/a")
+	w.wants(err, meta.ErrNotFound)
+	w.wants(w.DeleteSecret(ctx, "acme/a"), meta.ErrNotFound)
+	w.wants(w.PutSecret(ctx, "", nil), meta.ErrName)
+	w.wants(w.PutSecret(ctx, strings.Repeat("n", 1025), nil), meta.ErrName)
+	w.wants(w.PutSecret(ctx, "large", make([]byte, 64<<10+1)), meta.ErrName)
+}
+
+func TestLocksAreHeldByOneUntilTheyEnd(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	w.must(w.TakeLock(ctx, "l", "a", time.Minute))
+	w.wants(w.TakeLock(ctx, "l", "b", time.Minute), meta.ErrConflict)
+	w.must(w.TakeLock(ctx, "other", "b", time.Minute))
+	w.pass(50 * time.Second)
+	w.must(w.TakeLock(ctx, "l", "a", time.Minute)) // prolonged
+	w.pass(50 * time.Second)
+	w.wants(w.TakeLock(ctx, "l", "b", time.Minute), meta.ErrConflict)
+	w.pass(10 * time.Second)
+	w.must(w.TakeLock(ctx, "l", "b", time.Minute)) // a is gone
+	w.wants(w.DropLock(ctx, "l", "a"), meta.ErrNotFound)
+	w.wants(w.TakeLock(ctx, "l", "a", time.Minute), meta.ErrConflict)
+	w.must(w.DropLock(ctx, "l", "b"))
+	w.wants(w.DropLock(ctx, "l", "b"), meta.ErrNotFound)
+	w.must(w.TakeLock(ctx, "l", "a", time.Minute))
+	w.pass(-time.Hour) // a clock set back frees nobody's lock
+	w.wants(w.TakeLock(ctx, "l", "b", time.Minute), meta.ErrConflict)
+	w.wants(w.TakeLock(ctx, "", "a", time.Minute), meta.ErrName)
+	w.wants(w.TakeLock(ctx, "l", "", time.Minute), meta.ErrName)
+	w.wants(w.TakeLock(ctx, "l", "a", -time.Minute), meta.ErrName)
 }
 
 func TestSameDigestMayBeBlobAndManifest(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 const module = "skerry.dev/skerry"
 
 // tags turns on every file that is only built for a special test.
-const tags = "alerts,clients,conformance,crash,crashpoints,bench"
+const tags = "acme,alerts,clients,conformance,crash,crashpoints,bench"
 
 // everywhere is what any package of ours may import.
 var everywhere = []string{"test/crash/point"}
@@ -41,6 +41,7 @@ var ladder = map[string][]string{
 	"blobstore/blobstoretest": {"blobstore"},
 	"test":                    {},
 	"test/alerts":             {},
+	"test/acme":               {"test/skerry", "tls"},
 	"test/bench":              {"test/skerry"},
 	"test/clients":            {"test/skerry"},
 	"test/conformance":        {"test/skerry"},
@@ -66,6 +67,7 @@ var doors = map[string][]string{
 	"github.com/openshift/api/":             {"kube/resource"},
 	"github.com/urfave/cli/":                {"appliance/cli"},
 	"go.etcd.io/bbolt":                      {"meta"},
+	"go.uber.org/zap":                       {"tls"},
 	"go.yaml.in/yaml/v3":                    {"appliance/setting"},
 	"k8s.io/":                               {"kube", "kube/resource"},
 	"k8s.io/client-go/":                     {"kube"},

@@ -40,8 +40,8 @@ func (a *authority) due(now time.Time) bool {
 // The key is written before the certificate. A crash between the two leaves a
 // key alone, and the certificate is then made from it; it would be the same
 // authority even for clients that have seen a certificate of it before.
-func (p *Public) openAuthority(now time.Time) (*authority, error) {
-	keyPath, certPath := filepath.Join(p.dir, "ca.key"), filepath.Join(p.dir, "ca.crt")
+func (s *self) openAuthority(now time.Time) (*authority, error) {
+	keyPath, certPath := filepath.Join(s.dir, "ca.key"), filepath.Join(s.dir, "ca.crt")
 	certPEM, err := os.ReadFile(certPath)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("read authority: %w", err)
@@ -52,7 +52,7 @@ func (p *Public) openAuthority(now time.Time) (*authority, error) {
 			"restore it, or remove %s, too, and give clients the new one", keyPath, certPath)
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		keyPEM, err = p.createKey(keyPath)
+		keyPEM, err = s.createKey(keyPath)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read authority: %w", err)
@@ -62,8 +62,8 @@ func (p *Public) openAuthority(now time.Time) (*authority, error) {
 		return nil, fmt.Errorf("read authority: %s is damaged: %w", keyPath, err)
 	}
 	if certPEM == nil {
-		p.log.Info("new certificate authority", "file", certPath)
-		return p.issueAuthority(key, certPath, now)
+		s.log.Info("new certificate authority", "file", certPath)
+		return s.issueAuthority(key, certPath, now)
 	}
 	a := &authority{key: key, pem: certPEM}
 	if a.cert, err = parseCert(certPEM); err != nil {
@@ -73,15 +73,15 @@ func (p *Public) openAuthority(now time.Time) (*authority, error) {
 		return nil, fmt.Errorf("read authority: %s is not the certificate of %s", certPath, keyPath)
 	}
 	if a.due(now) {
-		p.log.Warn("certificate authority renewed, give clients the new certificate", "file", certPath,
+		s.log.Warn("certificate authority renewed, give clients the new certificate", "file", certPath,
 			"not_before", a.cert.NotBefore, "not_after", a.cert.NotAfter, "now", now)
-		return p.issueAuthority(key, certPath, now)
+		return s.issueAuthority(key, certPath, now)
 	}
 	return a, nil
 }
 
 // createKey makes the authority's key and keeps it.
-func (p *Public) createKey(path string) ([]byte, error) {
+func (s *self) createKey(path string) ([]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func (p *Public) createKey(path string) ([]byte, error) {
 }
 
 // issueAuthority signs a certificate for the authority's key, with that key.
-func (p *Public) issueAuthority(key *ecdsa.PrivateKey, path string, now time.Time) (*authority, error) {
+func (s *self) issueAuthority(key *ecdsa.PrivateKey, path string, now time.Time) (*authority, error) {
 	id, err := keyID(&key.PublicKey)
 	if err != nil {
 		return nil, fmt.Errorf("issue authority: %w", err)

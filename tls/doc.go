@@ -1,10 +1,21 @@
 // Package tls is trust: certificates that look after themselves.
 //
-// [OpenPublic] keeps a certificate authority of our own in a directory, and
-// under it a leaf for the names this node is reached by. Clients trust ca.crt
-// once; the leaf may change under them as often as it likes. [Public.Listen]
-// gives a listener that speaks TLS, for net/http to serve on; nobody else
-// needs crypto/tls.
+// [OpenPublic] knows which certificate each client is shown, and [Public.Listen]
+// gives a listener that speaks TLS, for net/http to serve on; nobody else needs
+// crypto/tls. Where the certificates come from:
+//
+//	own CA   self.go, authority.go, leaf.go: an authority in a directory, and a
+//	         leaf under it for the names this node is reached by
+//	files    pair.go: a pair that somebody else renews
+//	ACME     acme.go, renew.go, guest.go, storage.go: for each host name one from
+//	         an ACME server, by certmagic; the own CA's where there is none
+//	hosts    hosts.go: further names with certificates of their own, in front of
+//	         all of these
+//
+// [Public.Run] renews and reads again what is due, every minute. What goes wrong
+// is logged once and stands in [Public.Status]; what was good stays in use.
+//
+// Clients trust ca.crt once; the leaf may change under them as often as it likes.
 //
 //	ca.key    the authority's key, 0600. Whoever has it can be any server to
 //	          the clients that trust ca.crt: back it up, keep it secret
@@ -22,5 +33,8 @@
 // authority is an error, for it cannot be replaced without asking every client;
 // a damaged leaf is replaced.
 //
-// The short word is ours; the guest is cryptotls.
+// The package does not know what certificates from an ACME server rest in: that
+// is a [Storage], given by whoever has one. The short word is ours; the guests
+// are cryptotls and certmagic, of which the latter keeps some state of the
+// process (challenges under way, its rate limit), but none of its defaults.
 package tls

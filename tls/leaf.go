@@ -24,20 +24,20 @@ const (
 )
 
 // openLeaf reads the leaf, or issues a new one if there is a reason to.
-func (p *Public) openLeaf(ca *authority, now time.Time) (*cryptotls.Certificate, error) {
-	path := filepath.Join(p.dir, "leaf.pem")
+func (s *self) openLeaf(ca *authority, now time.Time) (*cryptotls.Certificate, error) {
+	path := filepath.Join(s.dir, "leaf.pem")
 	leaf, trouble := readLeaf(path)
 	if trouble == "" {
-		trouble = p.leafTrouble(leaf, ca, now)
+		trouble = s.leafTrouble(leaf, ca, now)
 	}
 	if trouble == "" {
 		return leaf, nil
 	}
-	leaf, err := p.issueLeaf(ca, path, now)
+	leaf, err := s.issueLeaf(ca, path, now)
 	if err != nil {
 		return nil, fmt.Errorf("issue leaf: %w", err)
 	}
-	p.log.Info("certificate issued", "reason", trouble, "names", p.names, "not_after", leaf.Leaf.NotAfter)
+	s.log.Info("certificate issued", "reason", trouble, "names", s.names, "not_after", leaf.Leaf.NotAfter)
 	return leaf, nil
 }
 
@@ -58,14 +58,14 @@ func readLeaf(path string) (leaf *cryptotls.Certificate, trouble string) {
 }
 
 // leafTrouble says why a leaf must be replaced; "" if it need not.
-func (p *Public) leafTrouble(leaf *cryptotls.Certificate, ca *authority, now time.Time) string {
+func (s *self) leafTrouble(leaf *cryptotls.Certificate, ca *authority, now time.Time) string {
 	c := leaf.Leaf
 	switch {
 	case leafDue(c, now) != "":
 		return leafDue(c, now)
 	case c.CheckSignatureFrom(ca.cert) != nil:
 		return "another authority"
-	case !slices.Equal(certNames(c), p.names):
+	case !slices.Equal(certNames(c), s.names):
 		return "other names"
 	}
 	return ""
@@ -84,7 +84,7 @@ func leafDue(c *x509.Certificate, now time.Time) string {
 
 // issueLeaf signs a leaf with a key of its own and keeps both. The file is not
 // synced: one that a crash spoils is replaced like one that is missing.
-func (p *Public) issueLeaf(ca *authority, path string, now time.Time) (*cryptotls.Certificate, error) {
+func (s *self) issueLeaf(ca *authority, path string, now time.Time) (*cryptotls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func (p *Public) issueLeaf(ca *authority, path string, now time.Time) (*cryptotl
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	for _, n := range p.names {
+	for _, n := range s.names {
 		if ip := net.ParseIP(n); ip != nil {
 			t.IPAddresses = append(t.IPAddresses, ip)
 		} else {

@@ -4,30 +4,42 @@ import (
 	"context"
 	cryptotls "crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"sync"
+	"strings"
 	"sync/atomic"
 	"time"
 )
 
-// checkEvery is how often Run looks whether the leaf is still good. It is short
-// because clocks jump, and looking costs nothing.
+// checkEvery is how often Run looks whether all is still good. It is short
+// because clocks jump and files change, and looking costs nothing.
 const checkEvery = time.Minute
 
-// Config says where certificates rest and for whom they are. Dir and Log are
-// required.
+// Config says which certificates are shown, and to whom. Log is required. With
+// neither Files nor ACME they are those of an authority of our own.
 type Config struct {
-	// Dir holds the files. Created if absent, 0700.
+	// Dir holds the files of the own authority. Created if absent, 0700.
+	// Required unless Files is given, and not used then.
 	Dir string
 
 	// Names are the host names and IP addresses that clients use for this
-	// server. Empty means LocalNames.
+	// server; the own authority's leaf carries them. Empty means LocalNames.
 	Names []string
 
-	// Log is told when something is issued.
+	// Files, if not nil, names the certificate that is shown.
+	Files *Files
+
+	// ACME, if not nil, is where certificates for some names come from. What is
+	// not had from there is the own authority's.
+	ACME *ACME
+
+	// ClientCA, if not empty, is a PEM file with authorities whose certificates
+	// clients may show: one that shows another is refused, one that shows none
+	// is served. Read again like Files.
+	ClientCA string
+
+	// Log is told when something is issued, and when something goes wrong or is
+	// well again.
 	Log *slog.Logger
 
 	// Now is the clock; nil means time.Now.
@@ -37,90 +49,132 @@ type Config struct {
 // Public is the trust that clients have in this server. All methods are safe
 // for concurrent use.
 type Public struct {
-	dir   string
-	names []string // sorted
-	log   *slog.Logger
-	now   func() time.Time
-
-	renewing sync.Mutex // one renewal at a time; held across its disk writes
-	issued   atomic.Pointer[issued]
+	log     *slog.Logger
+	now     func() time.Time
+	diary   *diary
+	self    *self      // nil when files says it all
+	files   *pair      // nil unless configured
+	acme    *acme      // nil unless configured
+	clients *clientCAs // nil: clients are not asked
+	config  *cryptotls.Config
+	hosts   atomic.Pointer[hosts] // nil: none
 }
 
-// An issued is what is shown to clients. It is never changed, only replaced.
-type issued struct {
-	ca   *authority
-	leaf *cryptotls.Certificate
-}
-
-// OpenPublic opens the certificates in cfg.Dir and issues what is missing or
-// out of date, durably. An authority that cannot be used, because a file of it
-// is damaged or lost, is an error that names the file.
-func OpenPublic(cfg Config) (*Public, error) {
-	if cfg.Dir == "" || cfg.Log == nil {
-		return nil, errors.New("tls: Dir and Log are required")
+// OpenPublic opens the certificates that cfg names. Of the own authority it
+// issues what is missing or out of date, durably; one that cannot be used,
+// because a file of it is damaged or lost, is an error that names the file. So
+// are Files and a ClientCA that cannot be used; ones that merely expired can.
+func OpenPublic(cfg Config) (_ *Public, err error) {
+	if cfg.Log == nil {
+		return nil, errors.New("tls: Log is required")
 	}
-	p := &Public{dir: cfg.Dir, log: cfg.Log, now: cfg.Now}
-	if p.now == nil {
-		p.now = time.Now
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
-	names := cfg.Names
-	if len(names) == 0 {
-		names = LocalNames()
-	}
-	var err error
-	if p.names, err = normalize(names); err != nil {
+	p := &Public{log: cfg.Log, now: cfg.Now, diary: newDiary(cfg.Log)}
+	if cfg.Files == nil {
+		if p.self, err = openSelf(cfg); err != nil {
+			return nil, err
+		}
+	} else if p.files, err = openPair(*cfg.Files, cfg.Now, p.diary); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("create certificate directory: %w", err)
+	if cfg.ACME != nil {
+		if p.acme, err = openACME(*cfg.ACME, cfg.Log, cfg.Now, p.diary); err != nil {
+			return nil, err
+		}
 	}
-	if err := p.renew(); err != nil {
-		return nil, err
+	p.config = &cryptotls.Config{
+		MinVersion:     cryptotls.VersionTLS12,
+		NextProtos:     []string{"h2", "http/1.1"},
+		GetCertificate: p.certificate,
+		Time:           cfg.Now,
+	}
+	if p.acme != nil && cfg.ACME.HTTP == "" {
+		p.config.NextProtos = append(p.config.NextProtos, challengeProto)
+	}
+	if cfg.ClientCA != "" {
+		if p.clients, err = openClientCAs(cfg.ClientCA, p.config); err != nil {
+			return nil, err
+		}
 	}
 	return p, nil
 }
 
-// Run replaces the leaf in time, until ctx ends. When that fails, for a full
-// disk perhaps, the old one stays in use and Run tries again.
+// Run renews in time what is ours to renew and reads again what is not, until
+// ctx ends. When that fails, for a full disk perhaps, what was good stays in
+// use and Run tries again.
 func (p *Public) Run(ctx context.Context) error {
+	if p.acme != nil {
+		done := make(chan struct{})
+		go func() { // ends with ctx; asking an ACME server may take minutes
+			defer close(done)
+			p.acme.run(ctx)
+		}()
+		defer func() { <-done }()
+	}
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			if err := p.renew(); err != nil {
-				p.log.ErrorContext(ctx, "certificate not renewed", "err", err)
-			}
+			p.look(ctx)
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// renew issues what is due: the authority's certificate, the leaf, or nothing.
-func (p *Public) renew() error {
-	p.renewing.Lock()
-	defer p.renewing.Unlock()
-	now := p.now()
-	old := p.issued.Load()
-	if old != nil && !old.ca.due(now) && leafDue(old.leaf.Leaf, now) == "" {
-		return nil
+// look is one round of Run.
+func (p *Public) look(ctx context.Context) {
+	for _, of := range p.parts() {
+		p.diary.note(ctx, of.name, of.refresh())
 	}
-	ca, err := p.openAuthority(now)
-	if err != nil {
-		return err
-	}
-	leaf, err := p.openLeaf(ca, now)
-	if err != nil {
-		return err
-	}
-	p.issued.Store(&issued{ca, leaf})
-	return nil
 }
 
-// CA returns the authority's certificate, PEM: what clients are to trust. It is
-// the caller's own copy.
-func (p *Public) CA() []byte { return append([]byte(nil), p.issued.Load().ca.pem...) }
+// A part is a piece of the trust that has to be looked after.
+type part struct {
+	name    string
+	refresh func() error
+}
+
+func (p *Public) parts() (all []part) {
+	if p.self != nil {
+		all = append(all, part{partSelf, p.self.renew})
+	}
+	if p.files != nil {
+		all = append(all, part{partFiles, p.files.refresh})
+	}
+	if p.clients != nil {
+		all = append(all, part{partClients, p.clients.refresh})
+	}
+	return all
+}
+
+// Reload reads the files again at once, and lets an ACME server that failed be
+// asked again at once. What cannot be used is in the error, and what was good
+// stays in use.
+func (p *Public) Reload() error {
+	var errs []error
+	for _, of := range p.parts() {
+		err := of.refresh()
+		p.diary.set(of.name, err)
+		errs = append(errs, err)
+	}
+	if p.acme != nil {
+		p.acme.again()
+	}
+	return errors.Join(errs...)
+}
+
+// CA returns the own authority's certificate, PEM: what clients are to trust, or
+// nil if there is none. It is the caller's own copy.
+func (p *Public) CA() []byte {
+	if p.self == nil {
+		return nil
+	}
+	return append([]byte(nil), p.self.issued.Load().ca.pem...)
+}
 
 // Listen listens on an address as net.Listen does and speaks TLS on it.
 func (p *Public) Listen(network, address string) (net.Listener, error) {
@@ -132,14 +186,34 @@ func (p *Public) Listen(network, address string) (net.Listener, error) {
 }
 
 // Wrap speaks TLS on a listener, from version 1.2, and offers h2 and http/1.1.
-// Its connections are those of crypto/tls, as net/http needs them for h2. Each
-// handshake uses the leaf that is good at that moment.
+// Its connections are those of crypto/tls, as net/http needs them for h2, and
+// tell who the client is if it showed a certificate. Each handshake uses what is
+// good at that moment. With ACME, wrap what listens before Run.
 func (p *Public) Wrap(l net.Listener) net.Listener {
-	return cryptotls.NewListener(l, &cryptotls.Config{
-		MinVersion: cryptotls.VersionTLS12,
-		NextProtos: []string{"h2", "http/1.1"},
-		GetCertificate: func(*cryptotls.ClientHelloInfo) (*cryptotls.Certificate, error) {
-			return p.issued.Load().leaf, nil
-		},
-	})
+	if p.acme != nil {
+		at := l.Addr().String()
+		p.acme.public.Store(&at)
+	}
+	return cryptotls.NewListener(l, p.config)
+}
+
+// certificate chooses what a client is shown: by the name it asks for one of the
+// hosts, else one from the ACME server, else the one of this server.
+func (p *Public) certificate(hello *cryptotls.ClientHelloInfo) (*cryptotls.Certificate, error) {
+	if p.acme != nil && isChallenge(hello) {
+		return p.acme.answer(hello)
+	}
+	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+	if c := p.hosts.Load().pick(name); c != nil {
+		return c, nil
+	}
+	if p.acme != nil {
+		if c := p.acme.pick(name); c != nil {
+			return c, nil
+		}
+	}
+	if p.files != nil {
+		return p.files.cert.Load(), nil
+	}
+	return p.self.issued.Load().leaf, nil
 }

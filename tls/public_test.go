@@ -288,8 +288,21 @@ func TestRunningServerShowsTheRenewedLeaf(t *testing.T) {
 	})
 }
 
-// shown is the certificate a client sees that connects now.
+// shown is the certificate a client sees that connects now, and trusts.
 func shown(tb testing.TB, p *tls.Public) *x509.Certificate {
+	tb.Helper()
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(p.CA())
+	return handshake(tb, p, &cryptotls.Config{ServerName: "localhost", RootCAs: pool})
+}
+
+// shownAs is the certificate a client sees that asks for a name, trusted or not.
+func shownAs(tb testing.TB, p *tls.Public, name string) *x509.Certificate {
+	tb.Helper()
+	return handshake(tb, p, &cryptotls.Config{ServerName: name, InsecureSkipVerify: true})
+}
+
+func handshake(tb testing.TB, p *tls.Public, client *cryptotls.Config) *x509.Certificate {
 	tb.Helper()
 	ours, theirs := net.Pipe()
 	l := p.Wrap(&once{c: theirs})
@@ -297,9 +310,7 @@ func shown(tb testing.TB, p *tls.Public) *x509.Certificate {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(p.CA())
-	c := cryptotls.Client(ours, &cryptotls.Config{ServerName: "localhost", RootCAs: pool})
+	c := cryptotls.Client(ours, client)
 	go func() {
 		_, _ = s.Read(make([]byte, 1))
 		_ = s.Close()
@@ -318,6 +329,8 @@ type once struct {
 }
 
 func (o *once) Accept() (net.Conn, error) { return o.c, nil }
+
+func (o *once) Addr() net.Addr { return o.c.LocalAddr() }
 
 func TestDamagedAuthorityIsNamed(t *testing.T) {
 	for _, c := range []struct {

@@ -58,6 +58,7 @@ type Status struct {
 	WriteReady bool       `json:"writeReady"`
 	WriteError string     `json:"writeError,omitempty"` // why it is not ready for writes
 	Disk       DiskStatus `json:"disk"`
+	TLS        TLSStatus  `json:"tls"`
 	Contents   meta.Stats `json:"contents"`
 	// Quarantined lists blobs whose bytes were found damaged.
 	Quarantined []digest.Digest `json:"quarantined,omitempty"`
@@ -69,6 +70,22 @@ type DiskStatus struct {
 	Free     int64  `json:"freeBytes"`
 	Reserve  int64  `json:"reserveBytes"`
 	Pressure string `json:"pressure"`
+}
+
+// TLSStatus is how the certificates are.
+type TLSStatus struct {
+	Mode         string        `json:"mode"` // self, acme, files or off
+	Certificates []Certificate `json:"certificates,omitempty"`
+	Error        string        `json:"error,omitempty"` // what is wrong beside the certificates
+}
+
+// Certificate is one that clients are shown, or should be.
+type Certificate struct {
+	From     string     `json:"from"` // own CA, acme, files or hosts
+	Names    []string   `json:"names"`
+	Issuer   string     `json:"issuer,omitempty"`
+	NotAfter *time.Time `json:"notAfter,omitempty"` // absent: there is none yet; the own CA's is shown
+	Error    string     `json:"error,omitempty"`    // why it is not good, or not renewed
 }
 
 // CollectRequest asks for a garbage collection.

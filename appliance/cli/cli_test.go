@@ -23,6 +23,8 @@ func TestScripts(t *testing.T) {
 			"exits":   exits,
 			"serving": serving,
 			"push":    push,
+
+			"fingerprint": fingerprint,
 		},
 		RequireExplicitExec: true,
 	})

@@ -2,6 +2,8 @@ package cli_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"os"
@@ -71,6 +73,16 @@ func serving(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	b, _ := os.ReadFile(log)
 	ts.Fatalf("the registry did not come up:\n%s", b)
+}
+
+// fingerprint computes that of a CA's certificate by itself: fingerprint FILE.
+// $FINGERPRINT is what it found.
+func fingerprint(ts *testscript.TestScript, _ bool, args []string) {
+	block, _ := pem.Decode([]byte(ts.ReadFile(args[0])))
+	if block == nil {
+		ts.Fatalf("no PEM in %s", args[0])
+	}
+	ts.Setenv("FINGERPRINT", fmt.Sprintf("sha256:%x", sha256.Sum256(block.Bytes)))
 }
 
 // push pushes a small image of which the name is the content:

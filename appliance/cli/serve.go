@@ -48,7 +48,7 @@ func serve(c *cli.Context) (err error) {
 	if !toJournal(c.App.ErrWriter) {
 		greet(c.App.ErrWriter, p.appliance, p.conf.values.Data)
 	}
-	p.log.InfoContext(c.Context, "serving", "addr", p.appliance.Addr().String(), "tls", p.appliance.CA() != nil)
+	p.log.InfoContext(c.Context, "serving", "addr", p.appliance.Addr().String(), "tls", p.appliance.TLS())
 	err = p.run(c.Context)
 	return errors.Join(err, p.appliance.Close())
 }
@@ -75,9 +75,12 @@ func newProcess(c *cli.Context, hangup <-chan os.Signal) (*process, error) {
 // greet tells a person who just started the registry what to do with it.
 func greet(w io.Writer, a *appliance.Appliance, data string) {
 	host := clientHost(a.Addr())
-	scheme, trust := "https", " --cert-dir "+filepath.Join(data, "trust")
-	if a.CA() == nil {
+	scheme, trust := "https", ""
+	switch {
+	case !a.TLS():
 		scheme, trust = "http", " --tls-verify=false"
+	case a.CA() != nil:
+		trust = " --cert-dir " + filepath.Join(data, "trust")
 	}
 	_, _ = fmt.Fprintf(w, `Skerry %s serves %s://%s
 
@@ -85,9 +88,18 @@ func greet(w io.Writer, a *appliance.Appliance, data string) {
   push     podman push%s IMAGE %s/NAMESPACE/NAME:TAG
   pull     podman pull%s %s/NAMESPACE/NAME:TAG
   look     skerry status --data %s
-
+%s
 `, appliance.Version(), scheme, host, trust, host, filepath.Join(data, "admin-password"),
-		trust, host, trust, host, data)
+		trust, host, trust, host, data, trustLine(a, host))
+}
+
+// trustLine tells how other machines come to trust this one.
+func trustLine(a *appliance.Appliance, host string) string {
+	fingerprint, err := appliance.Fingerprint(a.CA())
+	if err != nil { // there is no own CA
+		return ""
+	}
+	return fmt.Sprintf("  trust    skerry trust --server https://%s --fingerprint %s\n", host, fingerprint)
 }
 
 // clientHost is what a client on this machine calls addr.

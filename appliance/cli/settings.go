@@ -24,6 +24,7 @@ func defaultValues() values {
 func settings(v *values) setting.Table {
 	return slices.Concat(
 		nodeSettings(&v.Config),
+		tlsSettings(&v.Config),
 		metricsSettings(&v.Config),
 		contentSettings(&v.Config),
 		logSettings(v),
@@ -43,14 +44,6 @@ func nodeSettings(c *appliance.Config) setting.Table {
 			Meaning: "`ADDRESS` of the public listener",
 		},
 		{
-			Key: "tls", Value: setting.Choice(&c.TLS, appliance.TLSSelf, appliance.TLSOff),
-			Meaning: "`MODE`: self (own CA) or off (plain HTTP)",
-		},
-		{
-			Key: "plain-anywhere", Value: setting.OnOff(&c.PlainAnywhere),
-			Meaning: "allow tls off on addresses that are not loopback",
-		},
-		{
 			Key: "name", Value: setting.List(&c.Names),
 			Meaning: "further host `NAME` or address that clients use (repeatable)",
 		},
@@ -61,6 +54,49 @@ func nodeSettings(c *appliance.Config) setting.Table {
 		{
 			Key: "zone", Value: setting.Text(&c.Zone),
 			Meaning: "`ZONE` that this node stands in",
+		},
+	}
+}
+
+// tlsSettings say which certificates clients are shown, and are to show.
+func tlsSettings(c *appliance.Config) setting.Table {
+	return setting.Table{
+		{
+			Key:     "tls",
+			Value:   setting.Choice(&c.TLS, appliance.TLSSelf, appliance.TLSACME, appliance.TLSFiles, appliance.TLSOff),
+			Meaning: "`MODE`: self (own CA), acme (Let's Encrypt and the like), files, or off (plain HTTP)",
+		},
+		{
+			Key: "plain-anywhere", Value: setting.OnOff(&c.PlainAnywhere),
+			Meaning: "allow tls off on addresses that are not loopback",
+		},
+		{
+			Key: "tls-cert", Value: setting.Text(&c.TLSCert),
+			Meaning: "`FILE` with the certificate of tls files, and its chain; read again when it changes",
+		},
+		{
+			Key: "tls-key", Value: setting.Text(&c.TLSKey),
+			Meaning: "`FILE` with its key",
+		},
+		{
+			Key: "acme-directory", Value: setting.Text(&c.ACMEDirectory), Default: "Let's Encrypt",
+			Meaning: "`URL` of the directory of tls acme, whose terms you agree to",
+		},
+		{
+			Key: "acme-email", Value: setting.Text(&c.ACMEEmail),
+			Meaning: "`ADDRESS` for its operators to write to",
+		},
+		{
+			Key: "acme-ca", Value: setting.Text(&c.ACMECA), Default: "the system's",
+			Meaning: "`FILE` with the CA of the ACME server itself",
+		},
+		{
+			Key: "acme-http", Value: setting.Text(&c.ACMEHTTP), Default: "TLS-ALPN-01 on listen, reached at port 443",
+			Meaning: "`ADDRESS` to answer HTTP-01 on, reached at port 80 of the names",
+		},
+		{
+			Key: "client-ca", Value: setting.Text(&c.ClientCA),
+			Meaning: "`FILE` with CAs whose certificates clients may show; read again when it changes",
 		},
 	}
 }

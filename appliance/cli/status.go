@@ -3,6 +3,8 @@ package cli
 import (
 	"io"
 	"runtime"
+	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -38,6 +40,10 @@ func status(c *cli.Context) error {
 		row(w, "Reads", yes(s.ReadReady))
 		row(w, "Writes", yes(s.WriteReady), s.WriteError)
 		row(w, "Disk", size(s.Disk.Free)+" free of "+size(s.Disk.Total), "pressure "+s.Disk.Pressure)
+		row(w, "TLS", s.TLS.Mode, s.TLS.Error)
+		for _, c := range s.TLS.Certificates {
+			row(w, "Certificate", strings.Join(c.Names, " "), c.From, until(c.NotAfter), c.Error)
+		}
 		row(w, "Repositories", s.Contents.Repositories)
 		row(w, "Tags", s.Contents.Tags)
 		row(w, "Manifests", s.Contents.Manifests)
@@ -47,6 +53,14 @@ func status(c *cli.Context) error {
 			row(w, "Quarantined", d)
 		}
 	})
+}
+
+// until says how long a certificate is good.
+func until(t *time.Time) string {
+	if t == nil {
+		return "none yet"
+	}
+	return "until " + t.Format(time.DateOnly)
 }
 
 func yes(is bool) string {

@@ -1,0 +1,69 @@
+package tls
+
+import (
+	cryptotls "crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A self is an authority of our own, and a leaf under it for this server.
+type self struct {
+	dir   string
+	names []string // sorted
+	log   *slog.Logger
+	now   func() time.Time
+
+	renewing sync.Mutex // one renewal at a time; held across its disk writes
+	issued   atomic.Pointer[issued]
+}
+
+// An issued is what is shown to clients. It is never changed, only replaced.
+type issued struct {
+	ca   *authority
+	leaf *cryptotls.Certificate
+}
+
+func openSelf(cfg Config) (*self, error) {
+	if cfg.Dir == "" {
+		return nil, errors.New("tls: Dir is required")
+	}
+	names := cfg.Names
+	if len(names) == 0 {
+		names = LocalNames()
+	}
+	s := &self{dir: cfg.Dir, log: cfg.Log, now: cfg.Now}
+	var err error
+	if s.names, err = normalize(names); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create certificate directory: %w", err)
+	}
+	return s, s.renew()
+}
+
+// renew issues what is due: the authority's certificate, the leaf, or nothing.
+func (s *self) renew() error {
+	s.renewing.Lock()
+	defer s.renewing.Unlock()
+	now := s.now()
+	old := s.issued.Load()
+	if old != nil && !old.ca.due(now) && leafDue(old.leaf.Leaf, now) == "" {
+		return nil
+	}
+	ca, err := s.openAuthority(now)
+	if err != nil {
+		return err
+	}
+	leaf, err := s.openLeaf(ca, now)
+	if err != nil {
+		return err
+	}
+	s.issued.Store(&issued{ca, leaf})
+	return nil
+}
