@@ -26,7 +26,7 @@ func TestAReloadReachesTheLoops(t *testing.T) {
 	cfg := appliance.Config{
 		Data: n.data, Listen: "127.0.0.1:0", TLS: appliance.TLSOff, Node: "test",
 		DiskSoft: 100, DiskHigh: 100, DiskCritical: 100,
-		Grace: time.Millisecond, CollectEvery: 50 * time.Millisecond,
+		Grace: 2 * time.Second, CollectEvery: 50 * time.Millisecond, // a push takes less than the grace
 	}
 	if err := n.a.Reload(cfg); err != nil {
 		t.Fatal(err)
