@@ -125,6 +125,14 @@ func (c *change) dispatch(t commandType, body []byte) (reply any, err error) {
 		return run(c, body, c.pruneTag)
 	case typePruneManifests:
 		return run(c, body, c.pruneManifests)
+	case typeCreateToken:
+		return run(c, body, c.createToken)
+	case typeDeleteToken:
+		return run(c, body, c.deleteToken)
+	case typeGrant:
+		return run(c, body, c.grant)
+	case typeRevoke:
+		return run(c, body, c.revoke)
 	}
 	return nil, errCommand
 }

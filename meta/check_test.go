@@ -51,6 +51,7 @@ func fullWorld(t testing.TB) *world {
 	w.must(w.DeleteManifest(ctx, "a", w.push(deleted), ""))
 	w.must(w.SetTagRules(ctx, []meta.TagRule{{Repositories: "prod", Tags: "*"}}, ""))
 	w.must(w.PutAccount(ctx, meta.Account{Name: "bob"}))
+	w.must(w.CreateToken(ctx, meta.Token{Name: "ci"}, []meta.Binding{{Role: "r", On: "*"}}))
 	_, err := w.InitSecret(ctx, "key", []byte("v"))
 	w.must(err)
 	_, err = w.PutResource(ctx, meta.Resource{Kind: "K", Name: "n"})
@@ -79,7 +80,7 @@ func (w *world) problems() (n int) {
 func TestCheckNoticesEachMissingOrDamagedRecord(t *testing.T) {
 	w := fullWorld(t)
 	alone := map[string]bool{ // nothing else tells of them
-		"rule": true, "acc": true, "sec": true, "res": true, "trash": true, "gp": true,
+		"rule": true, "acc": true, "sec": true, "res": true, "trash": true, "gp": true, "role": true,
 	}
 	for _, bucket := range meta.Buckets() {
 		keys, values, err := w.db.Records(bucket)
@@ -117,7 +118,7 @@ func TestCheckNoticesStrayRecords(t *testing.T) {
 	w := fullWorld(t)
 	for _, bucket := range meta.Buckets() {
 		switch bucket {
-		case "rule", "acc", "sec", "res":
+		case "rule", "acc", "sec", "res", "tok":
 			continue // any key is as good
 		}
 		keys, values, err := w.db.Records(bucket)

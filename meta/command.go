@@ -32,6 +32,11 @@ const (
 	typeSwept          commandType = 20
 	typePruneTag       commandType = 21
 	typePruneManifests commandType = 22
+
+	typeCreateToken commandType = 27
+	typeDeleteToken commandType = 28
+	typeGrant       commandType = 29
+	typeRevoke      commandType = 30
 )
 
 // A command is an envelope of four bytes (version, flags, type big endian) and a

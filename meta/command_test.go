@@ -24,8 +24,12 @@ func everyCommand(t testing.TB) [][]byte {
 		m.step()
 	}
 	w.must(w.SetTagRules(ctx, []meta.TagRule{{Repositories: "x", Tags: "y", Except: "z"}}, "root"))
-	w.must(w.PutAccount(ctx, meta.Account{Name: "bob", Secret: "s", Admin: true}))
-	w.must(w.DeleteAccount(ctx, "bob"))
+	w.must(w.PutAccount(ctx, meta.Account{Name: "bob", Secret: "s", Groups: []string{"g"}}))
+	w.must(w.DeleteAccount(ctx, "bob", "root"))
+	w.must(w.CreateToken(ctx, meta.Token{Name: "ci", Secret: "s", Expires: w.now()}, []meta.Binding{{Role: "r", On: "*"}}))
+	w.must(w.Grant(ctx, meta.Binding{Role: "r", Kind: meta.SubjectGroup, Subject: "g", On: "a/*"}, "root"))
+	w.must(w.Revoke(ctx, meta.Binding{Role: "r", Kind: meta.SubjectGroup, Subject: "g", On: "a/*"}, "root"))
+	w.must(w.DeleteToken(ctx, "ci", "root"))
 	_, err := w.InitSecret(ctx, "key", []byte("value"))
 	w.must(err)
 	_, err = w.PutResource(ctx, meta.Resource{Kind: "K", Namespace: "ns", Name: "n", Doc: []byte("{}")})
@@ -50,9 +54,9 @@ func everyCommand(t testing.TB) [][]byte {
 	for _, c := range w.log {
 		seen[c[3]] = true
 	}
-	for i := byte(1); i <= 22; i++ {
-		if !seen[i] {
-			t.Errorf("no command of type %d", i)
+	for i, name := range meta.CommandNames() {
+		if !seen[byte(i)] {
+			t.Errorf("no command of type %d, %s", i, name)
 		}
 	}
 	return w.log

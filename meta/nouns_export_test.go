@@ -142,6 +142,12 @@ func Transcode(command []byte) ([]byte, error) {
 		return transcode[pruneTag](t, body)
 	case typePruneManifests:
 		return transcode[pruneManifests](t, body)
+	case typeCreateToken:
+		return transcode[createToken](t, body)
+	case typeDeleteToken:
+		return transcode[deleteToken](t, body)
+	case typeGrant, typeRevoke:
+		return transcode[binding](t, body)
 	}
 	return nil, errCommand
 }
@@ -260,6 +266,8 @@ func CommandNames() map[int]string {
 		int(typeInitSecret): "InitSecret", int(typeGCBegin): "GCBegin", int(typeRenewLeases): "RenewLeases",
 		int(typeCondemn): "Condemn", int(typeGCEnd): "GCEnd", int(typeExpire): "Expire", int(typeSwept): "Swept",
 		int(typePruneTag): "PruneTag", int(typePruneManifests): "PruneManifests",
+		int(typeCreateToken): "CreateToken", int(typeDeleteToken): "DeleteToken",
+		int(typeGrant): "Grant", int(typeRevoke): "Revoke",
 	}
 }
 

@@ -148,7 +148,7 @@ func (s *scale) others(ctx context.Context) {
 		_, err = s.PutResource(ctx, meta.Resource{Kind: "k", Name: fmt.Sprint("object", i), Doc: make([]byte, 1<<10)})
 		s.must(err)
 	}
-	s.must(s.DeleteAccount(ctx, "account5"))
+	s.must(s.DeleteAccount(ctx, "account5", ""))
 	s.must(s.DeleteResource(ctx, "k", "", "object5"))
 }
 
