@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -8,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/bcrypt"
 )
@@ -16,7 +18,23 @@ const (
 	schemeBcrypt = "bcrypt"
 	schemeSHA256 = "sha256"
 	saltBytes    = 16
+	bcryptMax    = 72 // bytes of a password; bcrypt ignores the rest
+
+	// nobodys is a hash that no password is known for. Comparing with it takes
+	// the time that one of HashPassword takes.
+	nobodys = "$2a$10$nWggbh.j/ICf/vWg9xlbrebxh3jY/6EBWzBNC2a0JSlide0ISXRAC"
 )
+
+// TokenPrefix begins every robot's secret, so that scanners for leaked secrets
+// and people know it when they see it.
+const TokenPrefix = "skr_"
+
+// NewToken makes a robot's secret (130 random bits) and the hash to keep of it.
+// There is no salt: it is found by its hash, and nobody guesses it.
+func NewToken() (plain, hash string) {
+	plain = TokenPrefix + rand.Text()
+	return plain, sha256Hash(nil, plain)
+}
 
 // NewSecret makes a secret of 26 characters (130 random bits) and the hash to
 // keep of it.
@@ -31,6 +49,9 @@ func NewSecret() (plain, hash string) {
 // takes tens of milliseconds of CPU, on purpose. Passwords of more than 72
 // bytes are refused, as bcrypt would ignore the rest.
 func HashPassword(plain string) (string, error) {
+	if plain == "" {
+		return "", errors.New("password is empty: choose one")
+	}
 	h, err := bcrypt.GenerateFromPassword([]byte(plain), bcrypt.DefaultCost)
 	if errors.Is(err, bcrypt.ErrPasswordTooLong) {
 		return "", errors.New("password is longer than 72 bytes: choose a shorter one")
@@ -41,25 +62,37 @@ func HashPassword(plain string) (string, error) {
 	return schemeBcrypt + string(h), nil // bcrypt's own form begins with "$"
 }
 
-// slow reports whether checking against hash costs enough to be worth a cache.
-func slow(hash string) bool { return strings.HasPrefix(hash, schemeBcrypt+"$") }
-
-// matches reports whether plain is the secret that hash was made of. An
-// unknown form of hash matches nothing.
-func matches(hash, plain string) bool {
+// matches reports whether plain is the secret that hash was made of; an unknown
+// form of hash matches nothing. It takes the time of one slow hash, whatever the
+// hash and also without one, unless a fast hash matches. When no turn comes to
+// compute it the error is a [*LimitError], or that of ctx.
+func (a *Authority) matches(ctx context.Context, hash, plain string) (bool, error) {
 	scheme, rest, _ := strings.Cut(hash, "$")
-	switch scheme {
-	case schemeBcrypt:
-		return bcrypt.CompareHashAndPassword([]byte("$"+rest), []byte(plain)) == nil
-	case schemeSHA256:
-		salt64, _, ok := strings.Cut(rest, "$")
-		salt, err := base64.RawStdEncoding.DecodeString(salt64)
-		if !ok || err != nil {
-			return false
-		}
-		return subtle.ConstantTimeCompare([]byte(hash), []byte(sha256Hash(salt, plain))) == 1
+	if scheme == schemeSHA256 && matchesFast(hash, rest, plain) {
+		return true, nil
 	}
-	return false
+	compared := nobodys
+	if scheme == schemeBcrypt {
+		compared = "$" + rest
+	}
+	turn := time.NewTimer(hashWait)
+	defer turn.Stop()
+	select {
+	case a.hashers <- struct{}{}:
+		defer func() { <-a.hashers }()
+	case <-turn.C:
+		return false, &LimitError{hashWait}
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+	err := bcrypt.CompareHashAndPassword([]byte(compared), []byte(plain))
+	return err == nil && scheme == schemeBcrypt && len(plain) <= bcryptMax, nil
+}
+
+func matchesFast(hash, rest, plain string) bool {
+	salt64, _, ok := strings.Cut(rest, "$")
+	salt, err := base64.RawStdEncoding.DecodeString(salt64)
+	return ok && err == nil && subtle.ConstantTimeCompare([]byte(hash), []byte(sha256Hash(salt, plain))) == 1
 }
 
 func sha256Hash(salt []byte, plain string) string {

@@ -38,7 +38,7 @@ func (p *policy) Authorize(w http.ResponseWriter, _ *http.Request, access ...reg
 		return "", p.err
 	}
 	if p.user == "" {
-		return "", &registry.ChallengeError{Challenge: `Bearer scope="` + strings.Join(names, " ") + `"`}
+		return "", &registry.ChallengeError{Challenges: []string{`Bearer scope="` + strings.Join(names, " ") + `"`, "Basic"}}
 	}
 	for _, name := range names {
 		if !slices.Contains(p.may, name) {
@@ -84,7 +84,7 @@ func TestEveryRequestIsAuthorized(t *testing.T) {
 			p := &policy{}
 			w := newWorld(t, p.into)
 			method, path, _ := strings.Cut(request, " ")
-			w.do(method, path, nil).want(401).wantHead("WWW-Authenticate", `Bearer scope="`+want+`"`)
+			w.do(method, path, nil).want(401).wantHead("WWW-Authenticate", `Bearer scope="`+want+`", Basic`)
 			if len(p.asked) == 0 || p.asked[0] != want {
 				t.Errorf("asked %q first, want %q", p.asked, want)
 			}
@@ -170,7 +170,7 @@ func TestMountingNeedsPullOnTheSource(t *testing.T) {
 	w.do("POST", given, nil).want(201)
 
 	p.user = ""
-	w.do("POST", given, nil).want(401).wantHead("WWW-Authenticate", `Bearer scope="mine:pull mine:push secret:pull"`)
+	w.do("POST", given, nil).want(401).wantHead("WWW-Authenticate", `Bearer scope="mine:pull mine:push secret:pull", Basic`)
 	p.user, p.may = "alice", []string{"secret:pull"}
 	w.do("POST", given, nil).want(403, "DENIED")
 }
