@@ -1,0 +1,47 @@
+package auth
+
+import "github.com/go-jose/go-jose/v4/jwt"
+
+// HashersMax and the rest are limits that tests go to.
+var (
+	HashersMax      = hashersMax
+	AddressFailures = addressFailures
+	AccountFailures = accountFailures
+	AddressPause    = addressPause
+	VerifiedMax     = verifiedMax
+	LimitedKeysMax  = limitedKeysMax
+	TokenLife       = tokenLife
+	RefreshLife     = refreshLife
+	ClockSkew       = clockSkew
+)
+
+// Hold takes a turn at hashing until release is called.
+func (a *Authority) Hold() (release func()) {
+	a.hashers <- struct{}{}
+	return func() { <-a.hashers }
+}
+
+// Sizes are how many verified logins and limited keys are remembered.
+func (a *Authority) Sizes() (verified, limited int) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	a.limits.mu.Lock()
+	defer a.limits.mu.Unlock()
+	return a.verified.len(), a.limits.buckets.len()
+}
+
+// Sign signs any claims with the key, as nobody should.
+func (a *Authority) Sign(c map[string]any) (string, error) { return sign(a.signing, c) }
+
+// SignWith signs claims with another key.
+func SignWith(key []byte, c map[string]any) (string, error) {
+	k, err := newKeys(key)
+	if err != nil {
+		return "", err
+	}
+	return sign(k, c)
+}
+
+func sign(k keys, c map[string]any) (string, error) {
+	return jwt.Signed(k.signer).Claims(c).Serialize()
+}
