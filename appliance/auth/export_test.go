@@ -45,3 +45,13 @@ func SignWith(key []byte, c map[string]any) (string, error) {
 func sign(k keys, c map[string]any) (string, error) {
 	return jwt.Signed(k.signer).Claims(c).Serialize()
 }
+
+// Ready says whether keys of the issuer are known.
+func (o *OIDC) Ready() bool { return o.keys.Load() != nil }
+
+// Age makes the keys look as if they were not fetched just now.
+func (o *OIDC) Age() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.fetched = o.fetched.Add(-keysRetry)
+}
