@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 
 	"skerry.dev/skerry/appliance/api"
@@ -28,7 +29,7 @@ func (a *Appliance) openAuth(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("read the key that signs tokens: %w", err)
 	}
-	if a.oidc, err = a.cfg.OIDC.open(a); err != nil {
+	if a.oidc, err = a.cfg.OIDC.open(a.log); err != nil {
 		return err
 	}
 	if a.audit, err = openAudit(a.cfg.AuditLog, a.log); err != nil {
@@ -41,8 +42,11 @@ func (a *Appliance) openAuth(ctx context.Context) (err error) {
 }
 
 // open makes what verifies the issuer's tokens, or nil without an issuer.
-func (c OIDC) open(a *Appliance) (*auth.OIDC, error) {
-	if c.Issuer == "" {
+func (c OIDC) open(log *slog.Logger) (*auth.OIDC, error) {
+	switch {
+	case c.Issuer == "" && c.Audience != "":
+		return nil, errors.New("an OIDC audience needs its issuer")
+	case c.Issuer == "":
 		return nil, nil
 	}
 	transport, err := tls.HTTPTransport(c.CA)
@@ -52,7 +56,7 @@ func (c OIDC) open(a *Appliance) (*auth.OIDC, error) {
 	return auth.NewOIDC(auth.OIDCConfig{
 		Issuer: c.Issuer, Audience: c.Audience, UsernameClaim: c.UsernameClaim, GroupsClaim: c.GroupsClaim,
 		UsernamePrefix: c.UsernamePrefix, GroupsPrefix: c.GroupsPrefix,
-		Client: &http.Client{Transport: transport}, Log: a.log,
+		Client: &http.Client{Transport: transport}, Log: log,
 	})
 }
 

@@ -210,6 +210,10 @@ func (c Config) exposed() []Conflict {
 	return []Conflict{{[]string{"metrics-listen"}, fmt.Sprintf(
 		"metrics on %s would be readable by the whole network: listen on 127.0.0.1, scrape /metrics of the public "+
 			"address with a password, or insist with metrics-anywhere", c.MetricsListen)}}
+	if _, err := c.OIDC.open(nil); err != nil {
+		found = append(found, Conflict{[]string{"oidc-issuer", "oidc-audience", "oidc-ca"}, err.Error()})
+	}
+	return append(found, c.negative()...)
 }
 
 func (c Config) negative() (found []Conflict) {

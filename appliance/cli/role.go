@@ -45,7 +45,7 @@ func subjectFlags() []cli.Flag {
 		&cli.StringFlag{Name: "user", Usage: "`NAME` of an account, of a certificate or at the OIDC issuer"},
 		&cli.StringFlag{Name: "group", Usage: "`NAME` of a group"},
 		&cli.StringFlag{Name: "token", Usage: "`NAME` of a robot's token"},
-		&cli.StringFlag{Name: "on", Required: true, Usage: "`PATTERN` of repositories"},
+		&cli.StringFlag{Name: "on", Usage: "`PATTERN` of repositories"},
 	)
 }
 
@@ -56,6 +56,9 @@ func grantOf(c *cli.Context) (g api.Grant, err error) {
 		return g, err
 	}
 	g.Role, g.On = args[0], c.String("on")
+	if g.On == "" {
+		return g, usagef("say on which repositories, with --on")
+	}
 	named := 0
 	for flag, kind := range map[string]meta.SubjectKind{
 		"user": meta.SubjectUser, "group": meta.SubjectGroup, "token": meta.SubjectToken,
