@@ -154,7 +154,10 @@ func TestATokensScopeLimitsMountsToo(t *testing.T) {
 		!strings.Contains(challenge[0], "insufficient_scope") {
 		t.Errorf("challenges %q", challenge)
 	}
-	n.sees(202, narrow, "POST", "/v2/two/app/blobs/uploads/?mount="+digestOf(content)+"&from=one/app", nil)
+	got = n.sees(401, narrow, "POST", "/v2/two/app/blobs/uploads/?mount="+digestOf(content)+"&from=one/app", nil)
+	if c := got.head.Get("WWW-Authenticate"); !strings.Contains(c, `scope="repository:two/app:pull,push repository:one/app:pull"`) {
+		t.Errorf("challenge %q", c)
+	}
 	n.sees(202, narrow, "POST", "/v2/two/app/blobs/uploads/?mount="+digestOf(content), nil)
 	wide := n.ticket(robot, "repository:two/app:pull,push", "repository:one/app:pull")
 	n.sees(201, wide, "POST", "/v2/two/app/blobs/uploads/?mount="+digestOf(content)+"&from=one/app", nil)

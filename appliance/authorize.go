@@ -120,7 +120,9 @@ func challenge(r *http.Request, err error, access []registry.Access) error {
 	for i, need := range access {
 		needs[i] = auth.Access{Repo: string(need.Repo), Actions: authAction(need.Action)}
 	}
-	return &registry.ChallengeError{Challenges: auth.Challenges(r, err, needs...)}
+	return &registry.ChallengeError{
+		Challenges: auth.Challenges(r, err, needs...), Narrow: errors.Is(err, auth.ErrScope),
+	}
 }
 
 func authAction(a registry.Action) auth.Action {
