@@ -16,6 +16,9 @@ import (
 // auditMessage is the message of every audit record.
 const auditMessage = "audit"
 
+// auditNameMax is how much of a name that nobody has is recorded, in bytes.
+const auditNameMax = 255
+
 // An audit records who did what: pushes, deletes, logins that were refused, and
 // what administrators do.
 type audit struct {
@@ -29,7 +32,7 @@ func openAudit(path string, log *slog.Logger) (*audit, error) {
 	if path == "" {
 		return &audit{log: log}, nil
 	}
-	f := &auditFile{path: path}
+	f := &auditFile{path: path, log: log}
 	if err := f.reopen(); err != nil {
 		return nil, err
 	}
@@ -57,14 +60,14 @@ func (a *audit) loginFailed(ctx context.Context, f auth.Failure) {
 	if errors.As(f.Err, new(*auth.LimitError)) {
 		result = "refused" // until it passes again nothing more is recorded
 	}
-	a.log.WarnContext(ctx, auditMessage, "act", "login", "who", f.Name, "from", f.Address, "how", f.Method,
+	a.log.WarnContext(ctx, auditMessage, "act", "login", "who", f.Name[:min(len(f.Name), auditNameMax)], "from", f.Address, "how", f.Method,
 		"result", result, "err", f.Err)
 }
 
-// registryEvent records a push or a delete. Who has not said who they are was
-// asked for it, and nothing happened.
+// registryEvent records a push or a delete. Who did not come in did nothing, and
+// loginFailed tells of it.
 func (a *Appliance) registryEvent(r *http.Request, e registry.Event) {
-	if e.Status == http.StatusUnauthorized {
+	if e.Status == http.StatusUnauthorized || e.Status == http.StatusTooManyRequests {
 		return
 	}
 	who, how := "", auth.MethodNone
@@ -111,16 +114,24 @@ func (a *audit) admin(r *http.Request, who, from string, how auth.Method, err er
 // An auditFile is a file that is appended to, and can be opened anew.
 type auditFile struct {
 	path string
+	log  *slog.Logger
 
-	mu sync.Mutex // guards f
-	f  *os.File
+	mu      sync.Mutex // guards what follows
+	f       *os.File
+	failing bool
 }
 
-// Write implements [io.Writer]: one record, in one write.
+// Write implements [io.Writer]: one record, in one write. That records are lost is
+// said once, when it begins.
 func (f *auditFile) Write(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.f.Write(p)
+	n, err := f.f.Write(p)
+	if err != nil && !f.failing {
+		f.log.Error("audit records are lost: the file cannot be written", "file", f.path, "err", err)
+	}
+	f.failing = err != nil
+	return n, err
 }
 
 func (f *auditFile) reopen() error {

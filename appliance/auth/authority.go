@@ -160,7 +160,7 @@ func (a *Authority) withoutHeader(p *policy, r *http.Request) (*Principal, error
 	if who := p.certificate(verifiedChains(r)); who != nil {
 		return who, nil
 	}
-	return p.anonymous(), ErrNoCredentials
+	return p.anonymous, ErrNoCredentials
 }
 
 // recall returns who is known by id already, under the policy of now, or nil.

@@ -148,7 +148,8 @@ func (a *Authority) holder(p *policy, c claims) *Principal {
 	var hash string
 	switch {
 	case c.Kind == "":
-		return p.anonymous()
+		nobody := *p.anonymous // the caller gives it a scope
+		return &nobody
 	case c.Kind == meta.SubjectToken:
 		t, ok := p.tokens[c.Subject]
 		if !ok || !t.Expires.IsZero() && !a.cfg.Now().Before(t.Expires) {

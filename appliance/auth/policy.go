@@ -16,6 +16,7 @@ type policy struct {
 	tokens     map[string]meta.Token
 	secrets    map[[32]byte]string // SHA-256 of a token's secret → its name
 	grants     map[subject]*grants
+	anonymous  *Principal // who says nothing
 }
 
 type subject struct {
@@ -46,6 +47,10 @@ func compile(generation uint64, a meta.Access) *policy {
 			p.grants[s] = &grants{namespaces: map[string]Action{}, repositories: map[string]Action{}}
 		}
 		p.grants[s].add(b.On, roleActions(b.Role))
+	}
+	p.anonymous = &Principal{Method: MethodNone, actor: anonymousActor}
+	if g := p.grants[subject{meta.SubjectGroup, GroupUnauthenticated}]; g != nil {
+		p.anonymous.grants = []*grants{g}
 	}
 	return p
 }
@@ -179,15 +184,6 @@ func (p *policy) account(a meta.Account, groups []string, method Method) *Princi
 	who := p.principal(meta.SubjectUser, a.Name, append(slices.Clone(a.Groups), groups...), method)
 	if a.Admin {
 		who.grants = append([]*grants{administrators()}, who.grants...)
-	}
-	return who
-}
-
-// anonymous is who says nothing.
-func (p *policy) anonymous() *Principal {
-	who := &Principal{Method: MethodNone, actor: anonymousActor}
-	if g := p.grants[subject{meta.SubjectGroup, GroupUnauthenticated}]; g != nil {
-		who.grants = []*grants{g}
 	}
 	return who
 }
