@@ -38,7 +38,8 @@ func (o operator) AddUser(ctx context.Context, name string, q api.UserRequest, a
 	account := meta.Account{Name: name, Secret: hash, Admin: q.Admin, Groups: q.Groups}
 	err = o.a.meta.CreateAccount(ctx, account, actor)
 	if errors.Is(err, meta.ErrConflict) {
-		return "", fmt.Errorf("%w: there is an account %s already; change its password with skerry user passwd", api.ErrConflict, name)
+		return "", fmt.Errorf("%w: there is an account %s already; change its password with skerry user passwd",
+			api.ErrConflict, name)
 	}
 	return made, err
 }
@@ -111,7 +112,8 @@ func (o operator) AddToken(ctx context.Context, name string, q api.TokenRequest,
 	secret, hash := auth.NewToken()
 	err := o.a.meta.CreateToken(ctx, meta.Token{Name: name, Secret: hash, Expires: q.Expires, Actor: actor}, grants)
 	if errors.Is(err, meta.ErrConflict) {
-		return "", fmt.Errorf("%w: there is a token %s already; delete it first, or choose another name", api.ErrConflict, name)
+		return "", fmt.Errorf("%w: there is a token %s already; delete it first, or choose another name",
+			api.ErrConflict, name)
 	}
 	return secret, err
 }

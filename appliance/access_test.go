@@ -130,7 +130,9 @@ func TestABlobIsReadThroughRepositoriesOneMayPull(t *testing.T) {
 	n.sees(404, mallory, "GET", "/v2/mine/app/manifests/steal", nil)
 
 	// With a token whose scope claims more, and one that covers the source but not by policy.
-	for _, scope := range []string{"repository:secret/app:pull repository:mine/app:pull,push", "repository:*:pull", "repository:secret/app:*"} {
+	for _, scope := range []string{
+		"repository:secret/app:pull repository:mine/app:pull,push", "repository:*:pull", "repository:secret/app:*",
+	} {
 		ticket := n.ticket(mallory, scope)
 		if got := n.as(ticket, "GET", "/v2/secret/app/blobs/"+d, nil); got.status != 403 {
 			t.Errorf("a token of scope %s: %d", scope, got.status)
@@ -155,7 +157,8 @@ func TestATokensScopeLimitsMountsToo(t *testing.T) {
 		t.Errorf("challenges %q", challenge)
 	}
 	got = n.sees(401, narrow, "POST", "/v2/two/app/blobs/uploads/?mount="+digestOf(content)+"&from=one/app", nil)
-	if c := got.head.Get("WWW-Authenticate"); !strings.Contains(c, `scope="repository:two/app:pull,push repository:one/app:pull"`) {
+	both := `scope="repository:two/app:pull,push repository:one/app:pull"`
+	if c := got.head.Get("WWW-Authenticate"); !strings.Contains(c, both) {
 		t.Errorf("challenge %q", c)
 	}
 	n.sees(202, narrow, "POST", "/v2/two/app/blobs/uploads/?mount="+digestOf(content), nil)
@@ -188,11 +191,14 @@ func TestPathTricks(t *testing.T) {
 	n.push("secret/app", "v1", secret)
 	mallory := n.robot("mallory", "registry-editor on mine")
 	for _, path := range []string{
-		"/v2/mine/../secret/app/manifests/v1", "/v2/mine/%2e%2e/secret/app/manifests/v1", "/v2/mine%2f..%2fsecret/app/manifests/v1",
+		"/v2/mine/../secret/app/manifests/v1", "/v2/mine/%2e%2e/secret/app/manifests/v1",
+		"/v2/mine%2f..%2fsecret/app/manifests/v1",
 		"/v2/mine/..%2fsecret/app/manifests/v1", "/v2//secret/app/manifests/v1", "/v2/secret//app/manifests/v1",
 		"/v2/./secret/app/manifests/v1", "//v2/secret/app/manifests/v1", "/v2/mine/./../secret/app/manifests/v1",
-		"/v2/SECRET/app/manifests/v1", "/v2/Secret/App/manifests/v1", "/v2/secret%2fapp/manifests/v1", "/v2/secret%2Fapp/manifests/v1",
-		"/v2/secret/app%00/manifests/v1", "/v2/ſecret/app/manifests/v1", "/v2/secret/app/manifests/v1/", "/v2/secret/app/manifests//v1",
+		"/v2/SECRET/app/manifests/v1", "/v2/Secret/App/manifests/v1", "/v2/secret%2fapp/manifests/v1",
+		"/v2/secret%2Fapp/manifests/v1",
+		"/v2/secret/app%00/manifests/v1", "/v2/ſecret/app/manifests/v1", "/v2/secret/app/manifests/v1/",
+		"/v2/secret/app/manifests//v1",
 		"/v2/mine/..;/secret/app/manifests/v1", "/v2/mine\\..\\secret/app/manifests/v1", "/v2/secret/app /manifests/v1",
 		"/v2/secret/app/manifests/v1?/v2/mine/app", "/v2/mine/app/manifests/../../../secret/app/manifests/v1",
 		"/v2/mine/app/blobs/uploads/../../../../secret/app/manifests/v1",
@@ -270,7 +276,8 @@ func TestAnonymousPull(t *testing.T) {
 	challenged := func(r reply) {
 		t.Helper()
 		host := strings.TrimPrefix(n.url, "http://")
-		if c := r.head.Values("WWW-Authenticate"); len(c) != 2 || !strings.HasPrefix(c[0], `Bearer realm="`+n.url+`/token",service="`+host+`"`) {
+		want := `Bearer realm="` + n.url + `/token",service="` + host + `"`
+		if c := r.head.Values("WWW-Authenticate"); len(c) != 2 || !strings.HasPrefix(c[0], want) {
 			t.Errorf("challenges %q", c)
 		}
 	}
@@ -388,7 +395,8 @@ func TestEveryActIsAudited(t *testing.T) {
 		if r["msg"] != "audit" || r["from"] == "" || r["time"] == "" {
 			t.Errorf("record %v", r)
 		}
-		got = append(got, fmt.Sprint(r["act"], " ", r["who"], " ", r["how"], " ", r["repo"], " ", r["reference"], " ", r["what"], " ", r["result"]))
+		got = append(got, fmt.Sprint(
+			r["act"], " ", r["who"], " ", r["how"], " ", r["repo"], " ", r["reference"], " ", r["what"], " ", r["result"]))
 	}
 	want := []string{
 		"push token:ann token ann/app v1 <nil> done",

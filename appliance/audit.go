@@ -60,8 +60,8 @@ func (a *audit) loginFailed(ctx context.Context, f auth.Failure) {
 	if errors.As(f.Err, new(*auth.LimitError)) {
 		result = "refused" // until it passes again nothing more is recorded
 	}
-	a.log.WarnContext(ctx, auditMessage, "act", "login", "who", f.Name[:min(len(f.Name), auditNameMax)], "from", f.Address, "how", f.Method,
-		"result", result, "err", f.Err)
+	a.log.WarnContext(ctx, auditMessage, "act", "login", "who", f.Name[:min(len(f.Name), auditNameMax)], "from", f.Address,
+		"how", f.Method, "result", result, "err", f.Err)
 }
 
 // registryEvent records a push or a delete. Who did not come in did nothing, and

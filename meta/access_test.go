@@ -88,7 +88,8 @@ func TestRolesGoWithTheirSubject(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	w.must(w.CreateAccount(ctx, meta.Account{Name: "bob"}, ""))
-	w.must(w.CreateToken(ctx, meta.Token{Name: "bob", Actor: "root"}, []meta.Binding{{Role: "r", On: "a"}, {Role: "r", On: "b"}}))
+	grants := []meta.Binding{{Role: "r", On: "a"}, {Role: "r", On: "b"}}
+	w.must(w.CreateToken(ctx, meta.Token{Name: "bob", Actor: "root"}, grants))
 	w.wants(w.CreateToken(ctx, meta.Token{Name: "bob"}, nil), meta.ErrConflict)
 	grant := func(kind meta.SubjectKind, subject string) error {
 		return w.Grant(ctx, meta.Binding{Role: "r", Kind: kind, Subject: subject, On: "c"}, "root")

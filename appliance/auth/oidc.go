@@ -103,7 +103,8 @@ func (o *OIDC) Run(ctx context.Context) error {
 		case err != nil:
 			pause = keysRetry
 			if !failing {
-				o.cfg.Log.WarnContext(ctx, "oidc issuer cannot be asked for its keys; trying again", "issuer", o.cfg.Issuer, "err", err)
+				o.cfg.Log.WarnContext(ctx, "oidc issuer cannot be asked for its keys; trying again",
+					"issuer", o.cfg.Issuer, "err", err)
 			}
 		case failing:
 			o.cfg.Log.InfoContext(ctx, "oidc issuer answers again", "issuer", o.cfg.Issuer)

@@ -330,7 +330,9 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 func TestIssuersThatCannotBe(t *testing.T) {
 	for _, c := range []auth.OIDCConfig{
-		{Issuer: "http://issuer.test", Audience: "a"}, {Issuer: "issuer.test", Audience: "a"}, {Issuer: "https://issuer.test"},
+		{Issuer: "http://issuer.test", Audience: "a"},
+		{Issuer: "issuer.test", Audience: "a"},
+		{Issuer: "https://issuer.test"},
 	} {
 		if _, err := auth.NewOIDC(c); err == nil {
 			t.Errorf("%+v was accepted", c)

@@ -71,7 +71,9 @@ func TestPatterns(t *testing.T) {
 			w.wants(p, auth.Pull, "", auth.ErrDenied)
 		}
 	}
-	for _, bad := range []string{"", "/team", "team/", "Team", "host:5000/team", "a b", "team/**\x00", strings.Repeat("a", 256), "é"} {
+	for _, bad := range []string{
+		"", "/team", "team/", "Team", "host:5000/team", "a b", "team/**\x00", strings.Repeat("a", 256), "é",
+	} {
 		if err := auth.CheckPattern(bad); !errors.Is(err, auth.ErrName) {
 			t.Errorf("pattern %q: %v", bad, err)
 		}
@@ -120,7 +122,9 @@ func TestNames(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, bad := range []string{"", "a:b", "system:admin", "system:", "a b", "a\n", "\x00", "a\u202e", "\xff", strings.Repeat("x", 256)} {
+	for _, bad := range []string{
+		"", "a:b", "system:admin", "system:", "a b", "a\n", "\x00", "a\u202e", "\xff", strings.Repeat("x", 256),
+	} {
 		if err := auth.CheckName(bad); !errors.Is(err, auth.ErrName) {
 			t.Errorf("name %q: %v", bad, err)
 		}
@@ -129,7 +133,8 @@ func TestNames(t *testing.T) {
 		t.Error("groups")
 	}
 	for _, b := range []meta.Binding{
-		{Role: "admin", Subject: "a", On: "*"}, {Role: "registry-viewer", Subject: "", On: "*"},
+		{Role: "admin", Subject: "a", On: "*"},
+		{Role: "registry-viewer", Subject: "", On: "*"},
 		{Role: "registry-viewer", Subject: "a", On: ""},
 	} {
 		if err := auth.CheckBinding(b); !errors.Is(err, auth.ErrName) {

@@ -149,8 +149,8 @@ func (a *Authority) answer(r *http.Request, q tokenRequest) (tokenAnswer, error)
 		return tokenAnswer{}, err
 	}
 	t := tokenAnswer{
-		Token: raw, AccessToken: raw, ExpiresIn: int(q.who.life(now, tokenLife).Seconds()), IssuedAt: now.UTC().Format(time.RFC3339),
-		RefreshToken: q.refresh,
+		Token: raw, AccessToken: raw, RefreshToken: q.refresh,
+		ExpiresIn: int(q.who.life(now, tokenLife).Seconds()), IssuedAt: now.UTC().Format(time.RFC3339),
 	}
 	if q.oauth {
 		t.Scope = scopesString(access)

@@ -81,7 +81,9 @@ func TestNoTokenAdministers(t *testing.T) {
 func TestAnonymousTokens(t *testing.T) {
 	w := newWorld(t)
 	w.grant("system:image-puller", meta.SubjectGroup, auth.GroupUnauthenticated, "public")
-	got := w.token("", url.Values{"scope": {"repository:public/app:pull,push repository:team/app:pull"}, "offline_token": {"true"}})
+	got := w.token("", url.Values{
+		"scope": {"repository:public/app:pull,push repository:team/app:pull"}, "offline_token": {"true"},
+	})
 	if got.RefreshToken != "" {
 		t.Error("nobody got a refresh token")
 	}
@@ -117,7 +119,8 @@ func TestTokensThatAreWrongAreRefused(t *testing.T) {
 	w.must(err)
 	parts := strings.Split(good.Token, ".")
 	b64 := base64.RawURLEncoding.EncodeToString
-	wide, err := json.Marshal(with(map[string]any{"access": []auth.Scope{{Type: "repository", Name: "team/app", Actions: []string{"*"}}}}))
+	all := []auth.Scope{{Type: "repository", Name: "team/app", Actions: []string{"*"}}}
+	wide, err := json.Marshal(with(map[string]any{"access": all}))
 	w.must(err)
 	w.in(w.bearer(signed(claims))) // the way of making them is not what is wrong
 	for name, token := range map[string]string{
@@ -302,20 +305,20 @@ func TestRequestsForTokensThatMakeNoSense(t *testing.T) {
 
 func TestChallenges(t *testing.T) {
 	r := request("")
-	needs := []auth.Access{{Repo: "a", Actions: auth.Pull}, {Repo: "a", Actions: auth.Push}, {Repo: "b", Actions: auth.Pull}}
+	needs := []auth.Access{
+		{Repo: "a", Actions: auth.Pull}, {Repo: "a", Actions: auth.Push}, {Repo: "b", Actions: auth.Pull},
+	}
+	bearer := `Bearer realm="http://` + host + `/token",service="` + host + `"`
 	for _, c := range []struct {
 		err   error
 		needs []auth.Access
 		want  string
 	}{
-		{auth.ErrNoCredentials, nil, `Bearer realm="http://` + host + `/token",service="` + host + `"`},
-		{auth.ErrNoCredentials, needs, `Bearer realm="http://` + host + `/token",service="` + host +
-			`",scope="repository:a:pull,push repository:b:pull"`},
-		{auth.ErrNoCredentials, []auth.Access{{Actions: auth.Catalog}}, `Bearer realm="http://` + host + `/token",service="` + host +
-			`",scope="registry:catalog:*"`},
-		{auth.ErrScope, needs[:1], `Bearer realm="http://` + host + `/token",service="` + host +
-			`",scope="repository:a:pull",error="insufficient_scope"`},
-		{auth.ErrBadCredentials, nil, `Bearer realm="http://` + host + `/token",service="` + host + `",error="invalid_token"`},
+		{auth.ErrNoCredentials, nil, bearer},
+		{auth.ErrNoCredentials, needs, bearer + `,scope="repository:a:pull,push repository:b:pull"`},
+		{auth.ErrNoCredentials, []auth.Access{{Actions: auth.Catalog}}, bearer + `,scope="registry:catalog:*"`},
+		{auth.ErrScope, needs[:1], bearer + `,scope="repository:a:pull",error="insufficient_scope"`},
+		{auth.ErrBadCredentials, nil, bearer + `,error="invalid_token"`},
 	} {
 		got := auth.Challenges(r, c.err, c.needs...)
 		if len(got) != 2 || got[0] != c.want || got[1] != auth.Basic {

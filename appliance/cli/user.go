@@ -73,7 +73,7 @@ func newPassword(c *cli.Context) (string, error) {
 	if file != "" && c.Bool("password-stdin") {
 		return "", usagef("--password-file and --password-stdin: choose one")
 	}
-	var from io.Reader = c.App.Reader
+	from := c.App.Reader
 	switch {
 	case file != "":
 		f, err := os.Open(file)

@@ -170,7 +170,8 @@ func TestMountingNeedsPullOnTheSource(t *testing.T) {
 	w.do("POST", given, nil).want(201)
 
 	p.user = ""
-	w.do("POST", given, nil).want(401).wantHead("WWW-Authenticate", `Bearer scope="mine:pull mine:push secret:pull", Basic`)
+	w.do("POST", given, nil).want(401).
+		wantHead("WWW-Authenticate", `Bearer scope="mine:pull mine:push secret:pull", Basic`)
 	p.user, p.may = "alice", []string{"secret:pull"}
 	w.do("POST", given, nil).want(403, "DENIED")
 }

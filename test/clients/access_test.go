@@ -67,7 +67,9 @@ func TestARobotDoesWhatItsRoleAllows(t *testing.T) {
 		t.Errorf("catalog %q", got)
 	}
 	for _, args := range [][]string{
-		{"push", img.dir, b.ref("prod/app:1")}, {"delete", b.ref("team/app:1")}, {"copy", b.ref("team/app:1"), b.ref("prod/app:1")},
+		{"push", img.dir, b.ref("prod/app:1")},
+		{"delete", b.ref("team/app:1")},
+		{"copy", b.ref("team/app:1"), b.ref("prod/app:1")},
 	} {
 		words := b.refuse("crane", args...)
 		if !strings.Contains(words, "DENIED") && !strings.Contains(words, "403 Forbidden") { // HEAD has no words
