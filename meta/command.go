@@ -33,10 +33,10 @@ const (
 	typePruneTag       commandType = 21
 	typePruneManifests commandType = 22
 
-	typeCreateToken commandType = 27
-	typeDeleteToken commandType = 28
-	typeGrant       commandType = 29
-	typeRevoke      commandType = 30
+	typeCreateToken commandType = 40
+	typeDeleteToken commandType = 41
+	typeGrant       commandType = 42
+	typeRevoke      commandType = 43
 )
 
 // A command is an envelope of four bytes (version, flags, type big endian) and a

@@ -144,14 +144,13 @@ func (a *Authority) Authenticate(r *http.Request) (*Principal, error) {
 		return nil, ErrBadCredentials
 	}
 	id := a.identify(header[0])
-	if who := a.recall(p, id, r.Host); who != nil {
-		return who, nil
+	if l := a.recall(p, id, r.Host); l != nil {
+		return l.principal, nil
 	}
-	l, err := a.verify(r, p, header[0])
+	l, err := a.verify(r, p, id, header[0])
 	if err != nil {
 		return nil, err
 	}
-	l.since = a.cfg.Now()
 	a.remember(id, l)
 	return l.principal, nil
 }
@@ -163,8 +162,9 @@ func (a *Authority) withoutHeader(p *policy, r *http.Request) (*Principal, error
 	return p.anonymous, ErrNoCredentials
 }
 
-// recall returns who is known by id already, under the policy of now, or nil.
-func (a *Authority) recall(p *policy, id [32]byte, host string) *Principal {
+// recall returns the login that is known by id already, under the policy of now, or
+// nil.
+func (a *Authority) recall(p *policy, id [32]byte, host string) *login {
 	a.mu.RLock()
 	l, ok := a.verified.get(id)
 	a.mu.RUnlock()
@@ -172,15 +172,16 @@ func (a *Authority) recall(p *policy, id [32]byte, host string) *Principal {
 		return nil
 	}
 	if l.generation == p.generation {
-		return l.principal
+		return l
 	}
 	who := l.renew(p)
-	if who != nil {
-		renewed := *l
-		renewed.principal, renewed.generation = who, p.generation
-		a.remember(id, &renewed)
+	if who == nil {
+		return nil
 	}
-	return who
+	renewed := *l
+	renewed.principal, renewed.generation = who, p.generation
+	a.remember(id, &renewed)
+	return &renewed
 }
 
 // holds says whether l is not over. When the clock was set back it is asked anew.
@@ -206,10 +207,10 @@ func (a *Authority) identify(credentials string) [32]byte {
 }
 
 // accept makes a login of a verified proof; nil says that it is worth nothing.
-func accept(p *policy, renew func(*policy) *Principal) (*login, error) {
+func (a *Authority) accept(p *policy, renew func(*policy) *Principal) (*login, error) {
 	who := renew(p)
 	if who == nil {
 		return nil, ErrBadCredentials
 	}
-	return &login{principal: who, generation: p.generation, renew: renew}, nil
+	return &login{principal: who, generation: p.generation, since: a.cfg.Now(), renew: renew}, nil
 }

@@ -128,7 +128,7 @@ func (a *Authority) bearer(p *policy, c proof) (*login, error) {
 		return nil, err
 	}
 	narrow := scopeOf(token.Access)
-	l, err := accept(p, func(p *policy) *Principal {
+	l, err := a.accept(p, func(p *policy) *Principal {
 		who := a.holder(p, token)
 		if who != nil {
 			who.scope, who.until = narrow, token.Expiry.Time()

@@ -20,7 +20,7 @@ const (
 	accountPause    = 2 * time.Second
 	limitedKeysMax  = 8192 // addresses and names that are remembered
 
-	hashWait      = 5 * time.Second // how long a login waits for its turn to be hashed
+	hashWait      = 10 * time.Second// how long a login waits for its turn to be hashed
 	verifiedMax   = 4096            // verified logins that are remembered
 	credentialMax = 16 << 10        // bytes of credentials that are looked at
 )
@@ -61,7 +61,7 @@ func newLimiter(now func() time.Time) *limiter {
 	return &limiter{seed: maphash.MakeSeed(), now: now, buckets: newRecent[uint64, bucket](limitedKeysMax)}
 }
 
-// An attempt is a login on its way: what it counts against.
+// An attempt is a login on its way: what it counts against if it fails.
 type attempt struct {
 	address string
 	account string // "" when the name is not known yet
@@ -81,46 +81,42 @@ func (l *limiter) of(a attempt) []limited {
 	return all
 }
 
-// take counts the attempt as failed, or says how long to wait. news says that
-// it is the first to be refused since one was not.
-func (l *limiter) take(a attempt) (wait time.Duration, news bool) {
+// over says how long the attempt has to wait, if too many failed before it. news
+// says that it is the first to be refused since one failed.
+func (l *limiter) over(a attempt) (wait time.Duration, news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now, all := l.now(), l.of(a)
-	buckets := make([]bucket, len(all))
-	for i, k := range all {
-		b, _ := l.buckets.get(k.key)
-		leaked := float64(max(0, now.Sub(b.at))) / float64(k.pause) // a clock set back leaks nothing
-		b.used, b.at = max(0, b.used-leaked), now
+	for _, k := range l.of(a) {
+		b := l.leakedLocked(k)
 		if over := b.used + 1 - k.burst; over > 0 {
 			wait = max(wait, time.Duration(over*float64(k.pause)))
 			news = news || !b.refused
 			b.refused = true
 			l.buckets.put(k.key, b)
 		}
-		buckets[i] = b
 	}
-	if wait > 0 {
-		return wait, news
-	}
-	for i, k := range all {
-		buckets[i].used++
-		buckets[i].refused = false
-		l.buckets.put(k.key, buckets[i])
-	}
-	return 0, false
+	return wait, news
 }
 
-// giveBack uncounts an attempt that did not fail.
-func (l *limiter) giveBack(a attempt) {
+// failed counts the attempt.
+func (l *limiter) failed(a attempt) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, k := range l.of(a) {
-		if b, ok := l.buckets.get(k.key); ok {
-			b.used = max(0, b.used-1)
-			l.buckets.put(k.key, b)
-		}
+		b := l.leakedLocked(k)
+		b.used++
+		b.refused = false
+		l.buckets.put(k.key, b)
 	}
+}
+
+// leakedLocked is the bucket of k as of now.
+func (l *limiter) leakedLocked(k limited) bucket {
+	now := l.now()
+	b, _ := l.buckets.get(k.key)
+	leaked := float64(max(0, now.Sub(b.at))) / float64(k.pause) // a clock set back leaks nothing
+	b.used, b.at = max(0, b.used-leaked), now
+	return b
 }
 
 // clientAddress is whom a request is counted against: nobody owns less of IPv6

@@ -119,12 +119,47 @@ func TestAThousandWrongPasswords(t *testing.T) {
 			if each > 10*time.Millisecond {
 				t.Errorf("warm logins took %v each", each)
 			}
-			if n := len(w.failures()); n > auth.AccountFailures+2 {
+			if n := len(w.failures()); n > auth.AccountFailures+1+auth.HashersMax() {
 				t.Errorf("%d passwords were looked at", n)
 			}
 			return
 		default:
 		}
 		w.must(w.from("10.0.0.1", "ann", secret))
+	}
+}
+
+// Many who come at once with what is right all get in, however many wait for their
+// turn; the same password is hashed once.
+func TestACrowdWithTheRightPasswordsGetsIn(t *testing.T) {
+	w := newWorld(t)
+	hash, err := auth.HashPassword("secret")
+	w.must(err)
+	for i := range 5 {
+		w.must(w.store.PutAccount(t.Context(), meta.Account{Name: fmt.Sprintf("u%d", i), Secret: hash}))
+	}
+	release := make([]func(), auth.HashersMax())
+	for i := range release {
+		release[i] = w.Hold()
+	}
+	var group sync.WaitGroup
+	errs := make(chan error, 1000)
+	for i := range 300 {
+		group.Go(func() { errs <- w.from("10.0.0.1", fmt.Sprintf("u%d", i%5), "secret") })
+	}
+	for _, r := range release {
+		r()
+	}
+	group.Wait()
+	close(errs)
+	refused := 0
+	for err := range errs {
+		if err != nil {
+			refused++
+			t.Log(err)
+		}
+	}
+	if refused > 0 {
+		t.Errorf("%d of 300 were refused", refused)
 	}
 }

@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -9,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"golang.org/x/crypto/bcrypt"
 )
@@ -62,37 +60,23 @@ func HashPassword(plain string) (string, error) {
 	return schemeBcrypt + string(h), nil // bcrypt's own form begins with "$"
 }
 
-// matches reports whether plain is the secret that hash was made of; an unknown
-// form of hash matches nothing. It takes the time of one slow hash, whatever the
-// hash and also without one, unless a fast hash matches. When no turn comes to
-// compute it the error is a [*LimitError], or that of ctx.
-func (a *Authority) matches(ctx context.Context, hash, plain string) (bool, error) {
-	scheme, rest, _ := strings.Cut(hash, "$")
-	if scheme == schemeSHA256 && matchesFast(hash, rest, plain) {
-		return true, nil
-	}
-	compared := nobodys
-	if scheme == schemeBcrypt {
-		compared = "$" + rest
-	}
-	turn := time.NewTimer(hashWait)
-	defer turn.Stop()
-	select {
-	case a.hashers <- struct{}{}:
-		defer func() { <-a.hashers }()
-	case <-turn.C:
-		return false, &LimitError{hashWait}
-	case <-ctx.Done():
-		return false, ctx.Err()
-	}
-	err := bcrypt.CompareHashAndPassword([]byte(compared), []byte(plain))
-	return err == nil && scheme == schemeBcrypt && len(plain) <= bcryptMax, nil
+// matchesFast reports whether plain is the secret that a fast hash was made of.
+func matchesFast(hash, plain string) bool {
+	rest, ok := strings.CutPrefix(hash, schemeSHA256+"$")
+	salt64, _, parts := strings.Cut(rest, "$")
+	salt, err := base64.RawStdEncoding.DecodeString(salt64)
+	return ok && parts && err == nil && subtle.ConstantTimeCompare([]byte(hash), []byte(sha256Hash(salt, plain))) == 1
 }
 
-func matchesFast(hash, rest, plain string) bool {
-	salt64, _, ok := strings.Cut(rest, "$")
-	salt, err := base64.RawStdEncoding.DecodeString(salt64)
-	return ok && err == nil && subtle.ConstantTimeCompare([]byte(hash), []byte(sha256Hash(salt, plain))) == 1
+// matchesSlow reports whether plain is the password that a slow hash was made of.
+// Of whatever form hash is, it takes the same time.
+func matchesSlow(hash, plain string) bool {
+	compared, ok := strings.CutPrefix(hash, schemeBcrypt)
+	if !ok {
+		compared = nobodys
+	}
+	err := bcrypt.CompareHashAndPassword([]byte(compared), []byte(plain))
+	return err == nil && ok && len(plain) <= bcryptMax
 }
 
 func sha256Hash(salt []byte, plain string) string {

@@ -114,7 +114,7 @@ func (a *Authority) refreshed(r *http.Request, raw string) (*Principal, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := a.try(r, proof{method: MethodOIDC}, func(context.Context) (*login, error) {
+	l, err := a.try(r, proof{method: MethodOIDC}, func(context.Context, proof) (*login, error) {
 		if len(raw) > credentialMax {
 			return nil, ErrBadCredentials
 		}
@@ -122,7 +122,7 @@ func (a *Authority) refreshed(r *http.Request, raw string) (*Principal, error) {
 		if err != nil {
 			return nil, err
 		}
-		l, err := accept(p, func(p *policy) *Principal { return a.holder(p, c) })
+		l, err := a.accept(p, func(p *policy) *Principal { return a.holder(p, c) })
 		if err != nil {
 			return nil, errors.Join(err, ErrExpired)
 		}

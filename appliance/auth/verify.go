@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"skerry.dev/skerry/meta"
 )
@@ -16,14 +17,16 @@ type proof struct {
 	method Method // what it looks like
 	name   string // "" with a bearer
 	secret string
-	host   string // that the request was for
+	id     [32]byte // under which it is remembered
+	host   string   // that the request was for
+	count  attempt
 }
 
 // verify looks at credentials that are not remembered.
-func (a *Authority) verify(r *http.Request, p *policy, header string) (*login, error) {
+func (a *Authority) verify(r *http.Request, p *policy, id [32]byte, header string) (*login, error) {
 	c, ok := a.read(header)
-	c.host = r.Host
-	return a.try(r, c, func(ctx context.Context) (*login, error) {
+	c.host, c.id = r.Host, id
+	return a.try(r, c, func(ctx context.Context, c proof) (*login, error) {
 		if !ok {
 			return nil, ErrBadCredentials
 		}
@@ -31,25 +34,27 @@ func (a *Authority) verify(r *http.Request, p *policy, header string) (*login, e
 	})
 }
 
-// try runs a login that counts against the limits, unless it succeeds, or fails
-// for a reason that is not the client's.
-func (a *Authority) try(r *http.Request, c proof, f func(context.Context) (*login, error)) (*login, error) {
+// try runs a login that counts against the limits if it fails for a reason that is
+// the client's.
+func (a *Authority) try(
+	r *http.Request, c proof, f func(context.Context, proof) (*login, error),
+) (*login, error) {
 	ctx := r.Context()
 	failed := Failure{Name: c.name, Method: c.method, Address: r.RemoteAddr}
-	count := attempt{address: clientAddress(r)}
+	c.count.address = clientAddress(r)
 	if c.method == MethodPassword {
-		count.account = c.name
+		c.count.account = c.name
 	}
-	if wait, news := a.limits.take(count); wait > 0 {
+	if wait, news := a.limits.over(c.count); wait > 0 {
 		failed.Err = &LimitError{wait}
 		if news {
 			a.cfg.Failed(ctx, failed)
 		}
 		return nil, failed.Err
 	}
-	l, err := f(ctx)
-	if !errors.Is(err, ErrBadCredentials) || errors.Is(err, ErrExpired) {
-		a.limits.giveBack(count)
+	l, err := f(ctx, c)
+	if errors.Is(err, ErrBadCredentials) && !errors.Is(err, ErrExpired) {
+		a.limits.failed(c.count)
 	}
 	// That a signed token ends is how things go; that a robot's does, somebody should know.
 	if errors.Is(err, ErrBadCredentials) && (!errors.Is(err, ErrExpired) || c.method == MethodToken) {
@@ -104,17 +109,48 @@ func (a *Authority) check(ctx context.Context, p *policy, c proof) (*login, erro
 	return a.password(ctx, p, c)
 }
 
-// password checks the secret of an account. It takes as long when there is none.
+// password checks the secret of an account. A wrong one takes the time of one slow
+// hash, whatever the account's hash is, and also when there is no account.
 func (a *Authority) password(ctx context.Context, p *policy, c proof) (*login, error) {
 	hash := p.accounts[c.name].Secret
-	ok, err := a.matches(ctx, hash, c.secret)
-	if err != nil {
+	if matchesFast(hash, c.secret) {
+		return a.passed(p, c, hash)
+	}
+	if err := a.turn(ctx); err != nil {
 		return nil, err
 	}
-	if !ok {
+	defer func() { <-a.hashers }()
+	// Meanwhile others may have failed as this may, or passed with the same.
+	if wait, _ := a.limits.over(c.count); wait > 0 {
+		return nil, &LimitError{wait}
+	}
+	if l := a.recall(p, c.id, c.host); l != nil {
+		return l, nil
+	}
+	if !matchesSlow(hash, c.secret) {
 		return nil, ErrBadCredentials
 	}
-	return accept(p, func(p *policy) *Principal {
+	return a.passed(p, c, hash)
+}
+
+// turn waits until a slow hash may be computed; afterwards one is taken from
+// hashers. The error is a [*LimitError], or that of ctx.
+func (a *Authority) turn(ctx context.Context) error {
+	wait := time.NewTimer(hashWait)
+	defer wait.Stop()
+	select {
+	case a.hashers <- struct{}{}:
+		return nil
+	case <-wait.C:
+		return &LimitError{hashWait}
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// passed remembers that the secret is that of hash.
+func (a *Authority) passed(p *policy, c proof, hash string) (*login, error) {
+	l, err := a.accept(p, func(p *policy) *Principal {
 		account, ok := p.accounts[c.name]
 		if !ok || account.Secret != hash {
 			return nil // it was changed since
@@ -123,6 +159,10 @@ func (a *Authority) password(ctx context.Context, p *policy, c proof) (*login, e
 		who.bound = a.signing.fingerprint(hash)
 		return who
 	})
+	if err == nil {
+		a.remember(c.id, l)
+	}
+	return l, err
 }
 
 // robot finds a robot by its secret. As the password of a Basic login the name
@@ -136,7 +176,7 @@ func (a *Authority) robot(p *policy, c proof) (*login, error) {
 	if !t.Expires.IsZero() && !a.cfg.Now().Before(t.Expires) {
 		return nil, errors.Join(ErrBadCredentials, ErrExpired)
 	}
-	return accept(p, func(p *policy) *Principal {
+	return a.accept(p, func(p *policy) *Principal {
 		if now, ok := p.tokens[name]; !ok || now.Secret != t.Secret {
 			return nil
 		}
@@ -157,7 +197,7 @@ func (a *Authority) issued(ctx context.Context, p *policy, c proof) (*login, err
 		a.cfg.Log.WarnContext(ctx, "token of the OIDC issuer refused", "err", err)
 		return nil, errors.Join(ErrBadCredentials, expired(err))
 	}
-	return accept(p, func(p *policy) *Principal {
+	return a.accept(p, func(p *policy) *Principal {
 		who := p.principal(meta.SubjectUser, user.name, user.groups, MethodOIDC)
 		who.until = user.until
 		return who
