@@ -15,6 +15,9 @@ var (
 	ClockSkew       = clockSkew
 )
 
+// Nobodys is the hash that is compared with where there is no account.
+const Nobodys = nobodys
+
 // Hold takes a turn at hashing until release is called.
 func (a *Authority) Hold() (release func()) {
 	a.hashers <- struct{}{}

@@ -20,9 +20,9 @@ const (
 	accountPause    = 2 * time.Second
 	limitedKeysMax  = 8192 // addresses and names that are remembered
 
-	hashWait      = 10 * time.Second// how long a login waits for its turn to be hashed
-	verifiedMax   = 4096            // verified logins that are remembered
-	credentialMax = 16 << 10        // bytes of credentials that are looked at
+	hashWait      = 10 * time.Second // how long a login waits for its turn to be hashed
+	verifiedMax   = 4096             // verified logins that are remembered
+	credentialMax = 16 << 10         // bytes of credentials that are looked at
 )
 
 // hashersMax is how many slow hashes are computed at a time: half the processors
