@@ -208,8 +208,8 @@ func TestWrongLoginsTakeTheSameTime(t *testing.T) {
 	}
 	cost, err := bcrypt.Cost([]byte(auth.Nobodys))
 	w.must(err)
-	if real, err := bcrypt.Cost([]byte(strings.TrimPrefix(chosen, "bcrypt"))); err != nil || cost != real {
-		t.Errorf("without an account it costs %d, with one %d (%v)", cost, real, err)
+	if known, err := bcrypt.Cost([]byte(strings.TrimPrefix(chosen, "bcrypt"))); err != nil || cost != known {
+		t.Errorf("without an account it costs %d, with one %d (%v)", cost, known, err)
 	}
 }
 
