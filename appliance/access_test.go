@@ -387,6 +387,7 @@ func TestEveryActIsAudited(t *testing.T) {
 	n.sees(404, ann, "DELETE", "/v2/ann/app/manifests/v1", nil)
 	n.sees(405, ann, "DELETE", blobPath("ann/app", content), nil) // a manifest refers to it
 	n.sees(401, "skr_WRONG", "GET", "/v2/", nil)
+	n.sees(403, ann, "DELETE", "/apis/skerry.dev/v1/users/admin", nil)
 	if err := n.client().DeleteToken(t.Context(), "ann"); err != nil {
 		t.Fatal(err)
 	}
@@ -405,6 +406,7 @@ func TestEveryActIsAudited(t *testing.T) {
 		"delete token:ann token ann/app v1 <nil> failed",
 		"delete token:ann token ann/app " + digestOf(content) + " <nil> failed",
 		"login  token <nil> <nil> <nil> failed",
+		"admin token:ann token <nil> <nil> DELETE /apis/skerry.dev/v1/users/admin denied",
 		"admin admin password <nil> <nil> DELETE /apis/skerry.dev/v1/tokens/ann done",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {

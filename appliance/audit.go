@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 
+	"skerry.dev/skerry/appliance/api"
 	"skerry.dev/skerry/appliance/auth"
 	"skerry.dev/skerry/appliance/registry"
 )
@@ -92,7 +93,7 @@ func resultOf(status int) string {
 func (a *Appliance) controlEvent(r *http.Request, actor string, err error) {
 	how := auth.MethodNone
 	if p, err := a.authority.Authenticate(r); err == nil {
-		how = p.Method
+		actor, how = p.String(), p.Method
 	}
 	a.audit.admin(r, actor, r.RemoteAddr, how, err)
 }
@@ -104,11 +105,14 @@ func (a *Appliance) localEvent(r *http.Request, actor string, err error) {
 
 func (a *audit) admin(r *http.Request, who, from string, how auth.Method, err error) {
 	log := a.log.With("act", "admin", "who", who, "from", from, "how", how, "what", r.Method+" "+r.URL.RequestURI())
-	if err != nil {
+	switch {
+	case errors.Is(err, api.ErrForbidden):
+		log.InfoContext(r.Context(), auditMessage, "result", "denied")
+	case err != nil:
 		log.InfoContext(r.Context(), auditMessage, "result", "failed", "err", err)
-		return
+	default:
+		log.InfoContext(r.Context(), auditMessage, "result", "done")
 	}
-	log.InfoContext(r.Context(), auditMessage, "result", "done")
 }
 
 // An auditFile is a file that is appended to, and can be opened anew.

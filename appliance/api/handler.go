@@ -31,7 +31,7 @@ type Config struct {
 	// wraps [ErrUnauthorized] or [ErrForbidden].
 	Admit func(r *http.Request) (actor string, err error)
 	// Audit is told of every operation that changed something or was to, and of
-	// backups, when it is over.
+	// backups, when it is over; and of what Admit has forbidden, with no actor.
 	Audit func(r *http.Request, actor string, err error)
 	Log   *slog.Logger
 }
@@ -120,11 +120,13 @@ func Admitted(cfg Config, next http.Handler) http.Handler {
 func (h handler) admitted(f operation) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		actor, err := h.Admit(r)
+		audited := errors.Is(err, ErrForbidden)
 		if err == nil {
 			err = f(w, r, actor)
-			if r.Method != http.MethodGet || r.URL.Path == backupPath {
-				h.Audit(r, actor, err)
-			}
+			audited = r.Method != http.MethodGet || r.URL.Path == backupPath
+		}
+		if audited {
+			h.Audit(r, actor, err)
 		}
 		if err != nil {
 			h.fail(w, r, err)

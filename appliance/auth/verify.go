@@ -120,13 +120,19 @@ func (a *Authority) password(ctx context.Context, p *policy, c proof) (*login, e
 		return nil, err
 	}
 	defer func() { <-a.hashers }()
-	// Meanwhile others may have failed as this may, or passed with the same.
+	// Meanwhile others may have failed as this may, or passed with the same, or the
+	// password may have been changed.
 	if wait, _ := a.limits.over(c.count); wait > 0 {
 		return nil, &LimitError{wait}
+	}
+	p, err := a.now()
+	if err != nil {
+		return nil, err
 	}
 	if l := a.recall(p, c.id, c.host); l != nil {
 		return l, nil
 	}
+	hash = p.accounts[c.name].Secret
 	if !matchesSlow(hash, c.secret) {
 		return nil, ErrBadCredentials
 	}
