@@ -227,3 +227,48 @@ func TestAnswersSayWhoIsAsked(t *testing.T) {
 		t.Errorf("%d, X-User %q", res.StatusCode, res.Header.Get("X-User"))
 	}
 }
+
+// Pushes and deletes are told of when they are over, with what came of them.
+func TestPushesAndDeletesAreToldOf(t *testing.T) {
+	var events []registry.Event
+	p := &policy{user: "alice", may: []string{"a:pull", "a:push", "a:delete"}}
+	w := newWorld(t, p.into, func(c *registry.Config) {
+		c.Audit = func(_ *http.Request, e registry.Event) { events = append(events, e) }
+	})
+	m := w.image("a", "one")
+	d := digest.FromBytes(m)
+	layer := digest.FromString("layer of one")
+	w.do("PUT", "/v2/a/manifests/v1", m, typed).want(201)
+	w.do("GET", "/v2/a/manifests/v1", nil).want(200)
+	w.do("PUT", "/v2/a/manifests/"+d.String(), m, typed).want(201)
+	w.do("PUT", "/v2/b/manifests/v1", m, typed).want(403)
+	w.do("DELETE", "/v2/a/blobs/"+layer.String(), nil).want(405)
+	w.do("DELETE", "/v2/a/manifests/"+d.String(), nil).want(202)
+	w.do("DELETE", "/v2/a/blobs/"+layer.String(), nil).want(202)
+	w.do("DELETE", "/v2/a/../b/manifests/v1", nil).want(400)
+	want := []registry.Event{
+		{Action: registry.Push, Repo: "a", Reference: "v1", Digest: d, Status: 201},
+		{Action: registry.Push, Repo: "a", Reference: d.String(), Status: 201},
+		{Action: registry.Push, Repo: "b", Reference: "v1", Status: 403},
+		{Action: registry.Delete, Repo: "a", Reference: layer.String(), Status: 405},
+		{Action: registry.Delete, Repo: "a", Reference: d.String(), Status: 202},
+		{Action: registry.Delete, Repo: "a", Reference: layer.String(), Status: 202},
+	}
+	if !slices.Equal(events, want) {
+		t.Errorf("told of\n%+v\nwant\n%+v", events, want)
+	}
+}
+
+// limits refuses everybody for a while.
+type limits struct{}
+
+func (limits) Authorize(http.ResponseWriter, *http.Request, ...registry.Access) (string, error) {
+	return "", &registry.LimitError{RetryAfter: 7}
+}
+
+func TestWhoHasToWaitIsToldHowLong(t *testing.T) {
+	w := newWorld(t, func(c *registry.Config) { c.Auth = limits{} })
+	for _, path := range []string{"/v2/", "/v2/_catalog", "/v2/a/manifests/x"} {
+		w.do("GET", path, nil).want(429, "TOOMANYREQUESTS").wantHead("Retry-After", "7")
+	}
+}
