@@ -423,9 +423,8 @@ func TestEveryActIsAudited(t *testing.T) {
 // logrotate renames the file, and says so.
 func TestTheAuditFileIsReopened(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "audit.log")
-	a, err := appliance.Open(t.Context(), appliance.Config{
-		Data: t.TempDir(), Listen: "127.0.0.1:0", TLS: appliance.TLSOff, AuditLog: file,
-	}, slog.New(slog.DiscardHandler))
+	cfg := appliance.Config{Data: t.TempDir(), Listen: "127.0.0.1:0", TLS: appliance.TLSOff, AuditLog: file}
+	a, err := appliance.Open(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -437,7 +436,7 @@ func TestTheAuditFileIsReopened(t *testing.T) {
 	if err := os.Rename(file, file+".1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.ReopenAudit(); err != nil {
+	if err := a.Reload(cfg); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(file); err != nil {

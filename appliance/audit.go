@@ -40,13 +40,13 @@ func openAudit(path string, log *slog.Logger) (*audit, error) {
 	return &audit{log: slog.New(slog.NewJSONHandler(f, nil)), file: f}, nil
 }
 
-// ReopenAudit opens the audit file anew, after logrotate has renamed it. On an
-// error records go on into the file that is open.
-func (a *Appliance) ReopenAudit() error {
-	if a.audit.file == nil {
+// reopen opens the audit file anew, after logrotate has renamed it. On an error
+// records go on into the file that is open.
+func (a *audit) reopen() error {
+	if a.file == nil {
 		return nil
 	}
-	return a.audit.file.reopen()
+	return a.file.reopen()
 }
 
 func (a *audit) close() error {

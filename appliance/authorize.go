@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 
 	"skerry.dev/skerry/appliance/api"
 	"skerry.dev/skerry/appliance/auth"
@@ -45,11 +46,18 @@ func (a *Appliance) openAuth(ctx context.Context) (err error) {
 func (c OIDC) open(log *slog.Logger) (*auth.OIDC, error) {
 	switch {
 	case c.Issuer == "" && c.Audience != "":
-		return nil, errors.New("an OIDC audience needs its issuer")
+		return nil, errors.New("an audience needs its issuer")
 	case c.Issuer == "":
 		return nil, nil
 	}
-	transport, err := tls.HTTPTransport(c.CA)
+	var ca []byte
+	if c.CAFile != "" {
+		var err error
+		if ca, err = os.ReadFile(c.CAFile); err != nil {
+			return nil, fmt.Errorf("read the OIDC issuer's CA: %w", err)
+		}
+	}
+	transport, err := tls.HTTPTransport(ca)
 	if err != nil {
 		return nil, fmt.Errorf("oidc: %w", err)
 	}

@@ -107,9 +107,9 @@ type OIDC struct {
 	// UsernamePrefix and GroupsPrefix keep the issuer's names apart from others.
 	// Defaults "ISSUER#", unless the claim is email, and none; "-" means none.
 	UsernamePrefix, GroupsPrefix string
-	// CA is the certificate authority of the issuer's address, in PEM. Default:
-	// those of the system.
-	CA []byte
+	// CAFile has the certificate authority of the issuer's address, in PEM.
+	// Default: those of the system.
+	CAFile string
 }
 
 // Defaults is what a Config means where it says nothing.
@@ -192,6 +192,9 @@ func (c Config) Conflicts() []Conflict {
 		found = append(found, Conflict{[]string{"disk-high", "disk-soft", "disk-critical"}, fmt.Sprintf(
 			"soft %d, high %d and critical %d percent: none may be above the next", c.DiskSoft, c.DiskHigh, c.DiskCritical)})
 	}
+	if _, err := c.OIDC.open(nil); err != nil {
+		found = append(found, Conflict{[]string{"oidc-issuer", "oidc-audience", "oidc-ca"}, err.Error()})
+	}
 	return append(append(found, c.exposed()...), c.negative()...)
 }
 
@@ -210,10 +213,6 @@ func (c Config) exposed() []Conflict {
 	return []Conflict{{[]string{"metrics-listen"}, fmt.Sprintf(
 		"metrics on %s would be readable by the whole network: listen on 127.0.0.1, scrape /metrics of the public "+
 			"address with a password, or insist with metrics-anywhere", c.MetricsListen)}}
-	if _, err := c.OIDC.open(nil); err != nil {
-		found = append(found, Conflict{[]string{"oidc-issuer", "oidc-audience", "oidc-ca"}, err.Error()})
-	}
-	return append(found, c.negative()...)
 }
 
 func (c Config) negative() (found []Conflict) {

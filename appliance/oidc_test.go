@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -35,9 +37,14 @@ func TestAnIssuersUsersComeIn(t *testing.T) {
 	answer("/.well-known/openid-configuration", map[string]string{"issuer": srv.URL, "jwks_uri": srv.URL + "/keys"})
 	answer("/keys", jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Algorithm: "ES256"}}})
 
+	ca := filepath.Join(t.TempDir(), "ca.crt")
+	pemCA := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+	if err := os.WriteFile(ca, pemCA, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	n := start(t, appliance.Config{Data: t.TempDir(), OIDC: appliance.OIDC{
 		Issuer: srv.URL, Audience: "skerry", GroupsClaim: "roles", UsernamePrefix: "idp:",
-		CA: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw}),
+		CAFile: ca,
 	}})
 	n.push("team/app", "v1", []byte("x"))
 	n.grant(meta.SubjectGroup, "devs", "registry-viewer on team")

@@ -30,11 +30,15 @@ func (l *live) set(cfg Config) {
 func (a *Appliance) config() Config { return a.live.now.Load().Config }
 
 // Reload takes over what can change at run time: ReadOnly, Grace, CollectEvery,
-// ScrubPeriod, UploadTTL and DrainTimeout. Other fields must be as they were.
+// ScrubPeriod, UploadTTL and DrainTimeout. Other fields must be as they were. The
+// audit file is opened anew, so that logrotate can have moved it.
 // With an error nothing has changed. One call at a time; requests go on.
 func (a *Appliance) Reload(cfg Config) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
+		return err
+	}
+	if err := a.audit.reopen(); err != nil {
 		return err
 	}
 	a.live.set(cfg)

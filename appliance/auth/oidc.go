@@ -66,10 +66,10 @@ type user struct {
 func NewOIDC(cfg OIDCConfig) (*OIDC, error) {
 	u, err := url.Parse(cfg.Issuer)
 	if err != nil || u.Scheme != "https" || u.Host == "" {
-		return nil, fmt.Errorf("oidc issuer %q: want an https URL, as the issuer writes itself in its tokens", cfg.Issuer)
+		return nil, fmt.Errorf("issuer %q: want an https URL, as the issuer writes itself in its tokens", cfg.Issuer)
 	}
 	if cfg.Audience == "" {
-		return nil, errors.New("oidc: an issuer needs an audience: the client id that its tokens for this registry carry")
+		return nil, errors.New("an issuer needs an audience: the client id that its tokens for this registry carry")
 	}
 	if cfg.UsernameClaim == "" {
 		cfg.UsernameClaim = "sub"
