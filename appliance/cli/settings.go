@@ -86,7 +86,8 @@ func accessSettings(c *appliance.Config) setting.Table {
 	return setting.Table{
 		{
 			Key: "audit-log", Value: setting.Text(&c.AuditLog), Default: "the ordinary log",
-			Meaning: "`FILE` for a JSON line for each push, delete, refused login and act of an administrator; opened anew by a reload",
+			Meaning: "`FILE` for a JSON line for each push, delete, refused login and act of an administrator; " +
+				"a reload opens it anew",
 		},
 		{
 			Key: "oidc-issuer", Value: setting.Text(&c.OIDC.Issuer),
