@@ -2,7 +2,6 @@ package appliance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,12 +12,13 @@ import (
 // adminName is the account that the first start makes.
 const adminName = "admin"
 
-// initAdmin makes the administrator's account when there is none, and writes
-// its password beside the data. The file comes first: a crash in between costs
-// nothing, since the next start finds no account and writes another.
+// initAdmin makes the administrator's account when there is no account at all,
+// and writes its password beside the data. The file comes first: a crash in
+// between costs nothing, since the next start finds no account and writes
+// another. Once there is an administrator there always is one, of whatever name.
 func (a *Appliance) initAdmin(ctx context.Context) error {
-	_, err := a.meta.Account(adminName)
-	if !errors.Is(err, meta.ErrNotFound) {
+	all, err := a.meta.Accounts()
+	if err != nil || len(all) > 0 {
 		return err
 	}
 	password, hash := auth.NewSecret()

@@ -35,6 +35,8 @@ type Appliance struct {
 	node            *raft.Node
 	meta            *meta.Store
 	tls             *tls.Public // nil: plain HTTP
+	oidc            *auth.OIDC  // nil: no issuer
+	audit           *audit
 	authority       *auth.Authority
 	registry        http.Handler
 	publicListener  net.Listener
@@ -74,7 +76,9 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err 
 	if err := a.initPruner(ctx); err != nil {
 		return nil, err
 	}
-	a.authority = auth.New(a.meta)
+	if err := a.openAuth(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.openRegistry(ctx); err != nil {
 		return nil, err
 	}
@@ -167,6 +171,7 @@ func (a *Appliance) openRegistry(ctx context.Context) error {
 		Meta:        a.meta,
 		Blobs:       a.blobs,
 		Auth:        registryAuth{a.authority},
+		Audit:       a.registryEvent,
 		Log:         a.log,
 		ReadOnly:    func() bool { return a.config().ReadOnly },
 		WriteState:  a.writable,
@@ -203,6 +208,9 @@ func (a *Appliance) Run(ctx context.Context) error {
 	if a.tls != nil {
 		g.Go(func() error { return a.tls.Run(ctx) })
 	}
+	if a.oidc != nil {
+		g.Go(func() error { return a.oidc.Run(ctx) })
+	}
 	return g.Wait()
 }
 
@@ -216,6 +224,9 @@ func (a *Appliance) Close() error {
 				errs = append(errs, err)
 			}
 		}
+	}
+	if a.audit != nil {
+		errs = append(errs, a.audit.close())
 	}
 	if a.node != nil {
 		errs = append(errs, a.node.Close())

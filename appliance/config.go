@@ -57,6 +57,12 @@ type Config struct {
 	// peers. Node defaults to the host name.
 	Node, Zone string
 
+	// AuditLog is the file that gets a JSON line for each push, delete, refused
+	// login and act of an administrator. Default: the ordinary log gets them.
+	AuditLog string
+	// OIDC is the issuer whose tokens are accepted. Default none.
+	OIDC OIDC
+
 	// ReadOnly refuses pushes and deletes; pulls and maintenance go on.
 	ReadOnly bool
 	// Grace is how long deleted and unreferenced content is kept. Default 24 h.
@@ -93,6 +99,24 @@ type Config struct {
 	// Reread reads the configuration again and calls Reload with it, for the
 	// control API. Nil where there is nothing to read.
 	Reread func(ctx context.Context) (api.ReloadReport, error)
+}
+
+// OIDC names an issuer of tokens. The fields mean what the flags --oidc-… of
+// kube-apiserver mean.
+type OIDC struct {
+	// Issuer is its URL, https, as its tokens name it.
+	Issuer string
+	// Audience is the client id that its tokens for this registry carry.
+	Audience string
+	// UsernameClaim and GroupsClaim are the claims that name user and groups.
+	// Defaults "sub" and none.
+	UsernameClaim, GroupsClaim string
+	// UsernamePrefix and GroupsPrefix keep the issuer's names apart from others.
+	// Defaults "ISSUER#", unless the claim is email, and none; "-" means none.
+	UsernamePrefix, GroupsPrefix string
+	// CAFile has the certificate authority of the issuer's address, in PEM.
+	// Default: those of the system.
+	CAFile string
 }
 
 // Defaults is what a Config means where it says nothing.
@@ -166,6 +190,9 @@ func (c Config) Conflicts() []Conflict {
 	if c.DiskSoft > c.DiskHigh || c.DiskHigh > c.DiskCritical {
 		found = append(found, Conflict{[]string{"disk-high", "disk-soft", "disk-critical"}, fmt.Sprintf(
 			"soft %d, high %d and critical %d percent: none may be above the next", c.DiskSoft, c.DiskHigh, c.DiskCritical)})
+	}
+	if _, err := c.OIDC.open(nil); err != nil {
+		found = append(found, Conflict{[]string{"oidc-issuer", "oidc-audience", "oidc-ca"}, err.Error()})
 	}
 	return append(append(found, c.exposed()...), c.negative()...)
 }

@@ -26,13 +26,15 @@ const (
 
 // public is the handler of the public address.
 func (a *Appliance) public() http.Handler {
-	guard := api.Config{Operator: operator{a}, Admit: a.admitCounted, Log: a.log}
+	guard := api.Config{Operator: operator{a}, Admit: a.admitCounted, Audit: a.controlEvent, Log: a.log}
 	control, scrape := api.Handler(guard), api.Admitted(guard, a.metrics.handler(a.log))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.Path
 		switch {
 		case path == "/v2" || strings.HasPrefix(path, "/v2/"):
 			a.registry.ServeHTTP(w, r)
+		case path == "/token":
+			a.authority.ServeHTTP(w, r)
 		case strings.HasPrefix(path, "/apis/"):
 			control.ServeHTTP(w, r)
 		case path == "/metrics":
@@ -82,7 +84,7 @@ func (a *Appliance) listen(ctx context.Context) error {
 // requests are done or the drain timeout is over.
 func (a *Appliance) serve(ctx context.Context) error {
 	public := a.server(a.counted(a.public()))
-	local := a.server(api.Handler(api.Config{Operator: operator{a}, Admit: admitLocal, Log: a.log}))
+	local := a.server(api.Handler(api.Config{Operator: operator{a}, Admit: admitLocal, Audit: a.localEvent, Log: a.log}))
 	stopScrapers := a.serveScrapers()
 	g, ctx := errgroup.WithContext(ctx)
 	listeners, servers := []net.Listener{a.publicListener, a.socketListener}, []*http.Server{public, local}

@@ -31,11 +31,15 @@ func (a *Appliance) config() Config { return a.live.now.Load().Config }
 
 // Reload takes over what can change at run time: ReadOnly, Grace, CollectEvery,
 // ScrubPeriod, UploadTTL and DrainTimeout. Other fields must be as they were; the
-// certificates in the files that they name are read again.
+// certificates in the files that they name are read again, and the audit file is
+// opened anew, so that logrotate can have moved it.
 // With an error nothing has changed. One call at a time; requests go on.
 func (a *Appliance) Reload(cfg Config) error {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
+		return err
+	}
+	if err := a.audit.reopen(); err != nil {
 		return err
 	}
 	a.live.set(cfg)

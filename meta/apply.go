@@ -133,6 +133,14 @@ func (c *change) dispatch(t commandType, body []byte) (reply any, err error) {
 		return run(c, body, c.takeLock)
 	case typeDropLock:
 		return run(c, body, c.dropLock)
+	case typeCreateToken:
+		return run(c, body, c.createToken)
+	case typeDeleteToken:
+		return run(c, body, c.deleteToken)
+	case typeGrant:
+		return run(c, body, c.grant)
+	case typeRevoke:
+		return run(c, body, c.revoke)
 	}
 	return nil, errCommand
 }

@@ -90,6 +90,8 @@ func (c *checker) run() error {
 		{bucketResources, func(k, v []byte) { c.decodes(bucketResources, k, v, &resourceRecord{}) }},
 		{bucketBarrier, c.checkBarrier},
 		{bucketTrash, c.checkTrash},
+		{bucketTokens, func(k, v []byte) { c.decodes(bucketTokens, k, v, &tokenRecord{}) }},
+		{bucketBindings, c.checkBinding},
 	} {
 		for k, v := range under(bucket(c.tx, part.bucket), nil) {
 			if part.check(k, v); c.err != nil {
@@ -117,8 +119,8 @@ func readable(b bucketName, key []byte) string {
 		return fmt.Sprintf("%x/%q", key[:4], key[4:])
 	}
 	if slices.Contains([]bucketName{
-		bucketSystem, bucketNames, bucketListed, bucketAccounts, bucketSecrets, bucketLocks,
-		bucketResources,
+		bucketSystem, bucketNames, bucketListed, bucketAccounts, bucketSecrets, bucketLocks, bucketResources,
+		bucketTokens, bucketBindings,
 	}, b) {
 		return fmt.Sprintf("%q", key)
 	}
@@ -145,6 +147,17 @@ func (c *checker) checkSystem(k, v []byte) {
 	default:
 		c.problem("record", bucketSystem, k, "unknown")
 	}
+}
+
+func (c *checker) checkBinding(k, v []byte) {
+	b, ok := parseBinding(k)
+	if !ok {
+		c.problem("record", bucketBindings, k, "is no role binding")
+	}
+	if b.Kind == SubjectToken && c.get(bucketTokens, []byte(b.Subject)) == nil {
+		c.problem("access", bucketBindings, k, "grants a role to a token that is not there")
+	}
+	c.decodes(bucketBindings, k, v, &bindingRecord{})
 }
 
 func (c *checker) checkName(k, v []byte) {

@@ -52,6 +52,7 @@ func fullWorld(t testing.TB) *world {
 	w.must(w.DeleteManifest(ctx, "a", w.push(deleted), ""))
 	w.must(w.SetTagRules(ctx, []meta.TagRule{{Repositories: "prod", Tags: "*"}}, ""))
 	w.must(w.PutAccount(ctx, meta.Account{Name: "bob"}))
+	w.must(w.CreateToken(ctx, meta.Token{Name: "ci"}, []meta.Binding{{Role: "r", On: "*"}}))
 	_, err := w.InitSecret(ctx, "key", []byte("v"))
 	w.must(err)
 	w.must(w.TakeLock(ctx, "lock", "me", time.Minute))
@@ -81,7 +82,7 @@ func (w *world) problems() (n int) {
 func TestCheckNoticesEachMissingOrDamagedRecord(t *testing.T) {
 	w := fullWorld(t)
 	alone := map[string]bool{ // nothing else tells of them
-		"rule": true, "acc": true, "sec": true, "lock": true, "res": true, "trash": true, "gp": true,
+		"rule": true, "acc": true, "sec": true, "lock": true, "res": true, "trash": true, "gp": true, "role": true,
 	}
 	for _, bucket := range meta.Buckets() {
 		keys, values, err := w.db.Records(bucket)
@@ -119,7 +120,7 @@ func TestCheckNoticesStrayRecords(t *testing.T) {
 	w := fullWorld(t)
 	for _, bucket := range meta.Buckets() {
 		switch bucket {
-		case "rule", "acc", "sec", "lock", "res":
+		case "rule", "acc", "sec", "lock", "res", "tok":
 			continue // any key is as good
 		}
 		keys, values, err := w.db.Records(bucket)

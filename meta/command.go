@@ -36,6 +36,11 @@ const (
 	typeDeleteSecret   commandType = 31
 	typeTakeLock       commandType = 32
 	typeDropLock       commandType = 33
+
+	typeCreateToken commandType = 40
+	typeDeleteToken commandType = 41
+	typeGrant       commandType = 42
+	typeRevoke      commandType = 43
 )
 
 // A command is an envelope of four bytes (version, flags, type big endian) and a

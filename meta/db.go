@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,6 +72,8 @@ type DB struct {
 	lock    *os.File // one process per directory
 	due     chan struct{}
 	dirty   atomic.Int64 // bytes written since the last checkpoint
+
+	access atomic.Uint64 // see AccessGeneration
 
 	current atomic.Pointer[handle] // what reads and writes use; nil once closed
 
@@ -192,6 +195,9 @@ func (db *DB) Apply(indexes []uint64, commands [][]byte, position []byte) (resul
 		return nil, err
 	}
 	db.setApplied(next)
+	if slices.ContainsFunc(commands, changesAccess) {
+		db.access.Add(1)
+	}
 	db.seam.at("meta.applied")
 	if db.dirty.Load() >= db.cfg.CheckpointBytes {
 		select {

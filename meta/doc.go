@@ -1,6 +1,7 @@
 // Package meta is what the registry knows: repositories, tags and their history, manifests with their
-// content, which repository may read which blob, accounts, configuration objects, secrets. It is a
-// state machine: every node applies the same commands in the same order and holds the same answer.
+// content, which repository may read which blob, accounts, robots and what all of them may, configuration
+// objects, secrets. It is a state machine: every node applies the same commands in the same order and
+// holds the same answer.
 //
 // # Types
 //

@@ -82,6 +82,7 @@ func (db *DB) replace(h *handle, c current, m mark) error {
 	db.setDurable(m)
 	db.dirty.Store(0)
 	db.current.Store(h)
+	db.access.Add(1)
 	return nil
 }
 

@@ -36,6 +36,8 @@ const (
 	bucketResources                   // kind, 0, namespace, 0, name → resourceRecord
 	bucketBarrier                     // id that a write referred to while a collection runs → nothing
 	bucketTrash                       // id of a condemned blob → trashRecord
+	bucketTokens                      // name → tokenRecord
+	bucketBindings                    // kind, 0, subject, 0, role, 0, pattern → bindingRecord
 	bucketCount
 )
 
@@ -66,6 +68,8 @@ func (b bucketName) String() string {
 		bucketResources: "res",
 		bucketBarrier:   "gp",
 		bucketTrash:     "trash",
+		bucketTokens:    "tok",
+		bucketBindings:  "role",
 	}[b]
 }
 

@@ -150,6 +150,12 @@ func Transcode(command []byte) ([]byte, error) {
 		return transcode[takeLock](t, body)
 	case typeDropLock:
 		return transcode[dropLock](t, body)
+	case typeCreateToken:
+		return transcode[createToken](t, body)
+	case typeDeleteToken:
+		return transcode[deleteToken](t, body)
+	case typeGrant, typeRevoke:
+		return transcode[binding](t, body)
 	}
 	return nil, errCommand
 }
@@ -270,6 +276,8 @@ func CommandNames() map[int]string {
 		int(typePruneTag): "PruneTag", int(typePruneManifests): "PruneManifests",
 		int(typePutSecret): "PutSecret", int(typeDeleteSecret): "DeleteSecret",
 		int(typeTakeLock): "TakeLock", int(typeDropLock): "DropLock",
+		int(typeCreateToken): "CreateToken", int(typeDeleteToken): "DeleteToken",
+		int(typeGrant): "Grant", int(typeRevoke): "Revoke",
 	}
 }
 

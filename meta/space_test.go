@@ -158,7 +158,22 @@ func (s *scale) others(ctx context.Context) {
 	}
 	s.must(s.DeleteSecret(ctx, "5"+long))
 	s.must(s.DropLock(ctx, "5"+long, "node"))
-	s.must(s.DeleteAccount(ctx, "account5"))
+	grants := make([]meta.Binding, 100)
+	for i := range grants {
+		grants[i] = meta.Binding{Role: fmt.Sprintf("%0250d", i), On: fmt.Sprintf("%0500d", i)}
+	}
+	for i := range 10 {
+		s.must(s.CreateToken(ctx, meta.Token{Name: fmt.Sprint("robot", i), Secret: fmt.Sprintf("%04000d", i)}, grants))
+	}
+	s.must(s.DeleteToken(ctx, "robot5", ""))
+	for _, b := range grants {
+		b.Kind, b.Subject = meta.SubjectUser, "account5"
+		s.must(s.Grant(ctx, b, "ci"))
+	}
+	b := grants[50]
+	b.Kind, b.Subject = meta.SubjectToken, "robot6"
+	s.must(s.Revoke(ctx, b, "ci"))
+	s.must(s.DeleteAccount(ctx, "account5", ""))
 	s.must(s.DeleteResource(ctx, "k", "", "object5"))
 }
 

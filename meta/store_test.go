@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "crypto/sha512" // registers sha384 and sha512
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -105,11 +106,13 @@ func TestAccountsAndSecrets(t *testing.T) {
 	w.must(w.PutAccount(ctx, meta.Account{Name: "al"}))
 	all, err := w.Accounts()
 	w.must(err)
-	if len(all) != 2 || all[0].Name != "al" || all[1] != a {
+	if len(all) != 2 || all[0].Name != "al" || !reflect.DeepEqual(all[1], a) {
 		t.Errorf("accounts %+v", all)
 	}
-	w.must(w.DeleteAccount(ctx, "bob"))
-	w.wants(w.DeleteAccount(ctx, "bob"), meta.ErrNotFound)
+	w.wants(w.DeleteAccount(ctx, "bob", "al"), meta.ErrConflict) // nobody else administers
+	w.must(w.PutAccount(ctx, meta.Account{Name: "al", Admin: true}))
+	w.must(w.DeleteAccount(ctx, "bob", "al"))
+	w.wants(w.DeleteAccount(ctx, "bob", "al"), meta.ErrNotFound)
 	w.wants(w.PutAccount(ctx, meta.Account{}), meta.ErrName)
 
 	_, err = w.Secret("key")

@@ -60,6 +60,8 @@ var doors = map[string][]string{
 	"crypto/tls": {
 		"tls", "test/skerry", "test/bench", "test/conformance", "test/crash", "test/clients",
 	},
+	"github.com/coreos/go-oidc/":            {"appliance/auth"},
+	"github.com/go-jose/go-jose/":           {"appliance/auth"},
 	"github.com/caddyserver/certmagic":      {"tls"},
 	"github.com/distribution/distribution/": {"appliance/registry"},
 	"github.com/hanwen/go-fuse/":            {"test/crash/powerloss"},

@@ -18,6 +18,7 @@ const Prefix = "/apis/skerry.dev/v1"
 
 const (
 	prunerPath  = "/apis/imageregistry.operator.openshift.io/v1/imagepruners/"
+	backupPath  = Prefix + "/backup"
 	bodyMax     = 1 << 20 // bytes of a request
 	contentJSON = "application/json"
 	contentTar  = "application/x-tar"
@@ -29,6 +30,9 @@ type Config struct {
 	// Admit returns who sends the request. Its error is answered as it is: it
 	// wraps [ErrUnauthorized] or [ErrForbidden].
 	Admit func(r *http.Request) (actor string, err error)
+	// Audit is told of every operation that changed something or was to, and of
+	// backups, when it is over; and of what Admit has forbidden, with no actor.
+	Audit func(r *http.Request, actor string, err error)
 	Log   *slog.Logger
 }
 
@@ -83,9 +87,10 @@ func Handler(cfg Config) http.Handler {
 	on("POST "+Prefix+"/reload", answer(func(r *http.Request, _ string, _ struct{}) (ReloadReport, error) {
 		return op.Reload(r.Context())
 	}))
+	access(op, on)
 	on("POST "+Prefix+"/scrub", h.scrub)
 	on("POST "+Prefix+"/check", h.check)
-	on("GET "+Prefix+"/backup", h.backup)
+	on("GET "+backupPath, h.backup)
 	on("GET "+prunerPath+"{name}", h.getPruner)
 	on("PUT "+prunerPath+"{name}", h.putPruner)
 	on("/apis/", func(http.ResponseWriter, *http.Request, string) error { return errNoSuchOperation })
@@ -115,8 +120,13 @@ func Admitted(cfg Config, next http.Handler) http.Handler {
 func (h handler) admitted(f operation) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		actor, err := h.Admit(r)
+		audited := errors.Is(err, ErrForbidden)
 		if err == nil {
 			err = f(w, r, actor)
+			audited = r.Method != http.MethodGet || r.URL.Path == backupPath
+		}
+		if audited {
+			h.Audit(r, actor, err)
 		}
 		if err != nil {
 			h.fail(w, r, err)

@@ -13,6 +13,8 @@ import (
 // An Operator does what the API offers. Its errors are told to the caller,
 // which is an administrator, in full.
 type Operator interface {
+	AccessOperator
+
 	// Status tells how the registry is doing.
 	Status(ctx context.Context) (Status, error)
 	// Collect runs the garbage collection now.

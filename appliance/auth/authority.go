@@ -1,123 +1,216 @@
 package auth
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"skerry.dev/skerry/meta"
 )
 
 var (
-	// ErrNoCredentials is returned when a request carries none: the client
-	// should be asked for them.
+	// ErrNoCredentials is returned when a request carries none: the client may be
+	// asked for them.
 	ErrNoCredentials = errors.New("auth: no credentials")
-	// ErrBadCredentials is returned when the name or the secret is wrong. It
-	// does not say which.
+	// ErrBadCredentials is returned when the name or the secret is wrong. It does
+	// not say which.
 	ErrBadCredentials = errors.New("auth: wrong user name or password")
-	// ErrDenied is returned when a principal may not do what it asks for.
-	ErrDenied = errors.New("auth: denied")
+	// ErrExpired is returned, together with [ErrBadCredentials], for what was right
+	// once: the client should get a new token. It does not count as a failed login.
+	ErrExpired = errors.New("auth: token expired")
 )
 
-// Challenge is the WWW-Authenticate value that asks a client for credentials
-// (RFC 7617, distribution-spec "Authentication").
-const Challenge = `Basic realm="Skerry", charset="UTF-8"`
-
-// Accounts is where an Authority looks names up. A missing account is
-// [meta.ErrNotFound].
-type Accounts interface {
-	Account(name string) (meta.Account, error)
+// Source is where an Authority reads who there is and what they may do. It is
+// [meta.DB].
+type Source interface {
+	// AccessGeneration rises whenever Access may have changed.
+	AccessGeneration() uint64
+	Access() (meta.Access, error)
 }
 
-// A Principal is whom a request comes from.
-type Principal struct {
-	Name  string
-	Admin bool
+// Config says what an Authority decides by.
+type Config struct {
+	Source Source
+	// Key signs the tokens of /token: 32 bytes or more, the same on every node.
+	Key []byte
+	// OIDC verifies the tokens of another issuer; nil knows none.
+	OIDC *OIDC
+	// Failed is told of every login that was refused, concurrently; nil is not.
+	// Of those that the limits refuse it is told once until one passes again.
+	Failed func(ctx context.Context, f Failure)
+	// Log gets what an operator would act on; nil discards it.
+	Log *slog.Logger
+	// Now is the time; nil means [time.Now].
+	Now func() time.Time
+}
+
+// A Failure is a login that was refused.
+type Failure struct {
+	Name    string // as it was given; "" when a token did not tell
+	Method  Method
+	Address string // of the client, with port
+	Err     error
 }
 
 // An Authority authenticates requests. It is safe for concurrent use.
 type Authority struct {
-	accounts Accounts
-	key      [32]byte // makes what verified holds useless elsewhere; immutable
+	cfg     Config
+	key     [32]byte // makes what verified holds useless elsewhere; immutable
+	hashers chan struct{}
+	limits  *limiter
+	signing keys
 
-	mu       sync.Mutex // guards verified; never held while hashing
-	verified map[[32]byte]struct{}
+	compiling sync.Mutex // one policy is compiled at a time
+	policy    atomic.Pointer[policy]
+
+	mu       sync.RWMutex // guards verified; never held while hashing
+	verified *recent[[32]byte, *login]
 }
 
-// verifiedMax bounds the memory that remembered logins take. When it is
-// reached all are forgotten, and each costs its hash once more.
-const verifiedMax = 4096
+// A login is a proof that was verified. It is immutable.
+type login struct {
+	principal  *Principal // under the policy of generation
+	generation uint64
+	since      time.Time // when it was verified
+	audience   string    // host it is good for; "" for all
+	// renew is what the proof is worth under another policy: nil when it is worth
+	// nothing any more.
+	renew func(*policy) *Principal
+}
 
-// New returns an Authority over accounts.
-func New(accounts Accounts) *Authority {
-	a := &Authority{accounts: accounts, verified: map[[32]byte]struct{}{}}
+// New returns an Authority.
+func New(cfg Config) (*Authority, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Failed == nil {
+		cfg.Failed = func(context.Context, Failure) {}
+	}
+	a := &Authority{
+		cfg: cfg, hashers: make(chan struct{}, hashersMax()), limits: newLimiter(cfg.Now),
+		verified: newRecent[[32]byte, *login](verifiedMax),
+	}
 	_, _ = rand.Read(a.key[:]) // never fails: crypto/rand ends the process instead
-	return a
+	var err error
+	a.signing, err = newKeys(cfg.Key)
+	return a, err
 }
 
-// Authenticate returns who sent r. It returns [ErrNoCredentials],
-// [ErrBadCredentials], or an error of the account store.
-//
-// The account is read anew each time, so a changed or deleted one takes effect
-// at once; only that a slow hash matched is remembered.
-func (a *Authority) Authenticate(r *http.Request) (Principal, error) {
-	name, secret, ok := r.BasicAuth()
-	if !ok {
-		return Principal{}, ErrNoCredentials
+// now returns the policy of this moment. It costs one atomic load while nothing
+// has changed.
+func (a *Authority) now() (*policy, error) {
+	generation := a.cfg.Source.AccessGeneration()
+	if p := a.policy.Load(); p != nil && p.generation == generation {
+		return p, nil
 	}
-	account, err := a.accounts.Account(name)
-	if errors.Is(err, meta.ErrNotFound) {
-		return Principal{}, ErrBadCredentials
+	a.compiling.Lock()
+	defer a.compiling.Unlock()
+	generation = a.cfg.Source.AccessGeneration() // before reading: what is read is at least as new
+	if p := a.policy.Load(); p != nil && p.generation == generation {
+		return p, nil
 	}
+	access, err := a.cfg.Source.Access()
 	if err != nil {
-		return Principal{}, fmt.Errorf("look up account: %w", err)
+		return nil, fmt.Errorf("read who may come in: %w", err)
 	}
-	if !a.verify(account.Secret, secret) {
-		return Principal{}, ErrBadCredentials
-	}
-	return Principal{Name: account.Name, Admin: account.Admin}, nil
+	p := compile(generation, access)
+	a.policy.Store(p)
+	return p, nil
 }
 
-// Allow returns [ErrDenied] unless p may use the registry. Administrators may
-// do everything; there are no other roles yet.
-func (a *Authority) Allow(p Principal) error {
-	if !p.Admin {
-		return ErrDenied
+// Authenticate returns who sent r. With [ErrNoCredentials] it returns the
+// anonymous principal too. Other errors: [ErrBadCredentials], [*LimitError], and
+// those of the source.
+func (a *Authority) Authenticate(r *http.Request) (*Principal, error) {
+	p, err := a.now()
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	header := r.Header["Authorization"]
+	if len(header) == 0 {
+		return a.withoutHeader(p, r)
+	}
+	if len(header) > 1 || len(header[0]) > credentialMax {
+		return nil, ErrBadCredentials
+	}
+	id := a.identify(header[0])
+	if l := a.recall(p, id, r.Host); l != nil {
+		return l.principal, nil
+	}
+	l, err := a.verify(r, p, id, header[0])
+	if err != nil {
+		return nil, err
+	}
+	a.remember(id, l)
+	return l.principal, nil
 }
 
-func (a *Authority) verify(hash, secret string) bool {
-	if !slow(hash) {
-		return matches(hash, secret)
+func (a *Authority) withoutHeader(p *policy, r *http.Request) (*Principal, error) {
+	if who := p.certificate(verifiedChains(r)); who != nil {
+		return who, nil
 	}
-	id := a.remembered(hash, secret)
-	a.mu.Lock()
-	_, known := a.verified[id]
-	a.mu.Unlock()
-	if known {
+	return p.anonymous, ErrNoCredentials
+}
+
+// recall returns the login that is known by id already, under the policy of now, or
+// nil.
+func (a *Authority) recall(p *policy, id [32]byte, host string) *login {
+	a.mu.RLock()
+	l, ok := a.verified.get(id)
+	a.mu.RUnlock()
+	if !ok || l.audience != "" && l.audience != host || !a.holds(l) {
+		return nil
+	}
+	if l.generation == p.generation {
+		return l
+	}
+	who := l.renew(p)
+	if who == nil {
+		return nil
+	}
+	renewed := *l
+	renewed.principal, renewed.generation = who, p.generation
+	a.remember(id, &renewed)
+	return &renewed
+}
+
+// holds says whether l is not over. When the clock was set back it is asked anew.
+func (a *Authority) holds(l *login) bool {
+	if l.principal.until.IsZero() {
 		return true
 	}
-	if !matches(hash, secret) {
-		return false
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.verified) >= verifiedMax {
-		clear(a.verified)
-	}
-	a.verified[id] = struct{}{}
-	return true
+	now := a.cfg.Now()
+	return now.Before(l.principal.until) && !now.Before(l.since.Add(-clockSkew))
 }
 
-// remembered names a pair of hash and secret without keeping either.
-func (a *Authority) remembered(hash, secret string) [32]byte {
-	h := sha256.New()
-	h.Write(a.key[:])
-	h.Write([]byte(hash)) // a bcrypt hash has a fixed length, so the pair is unambiguous
-	h.Write([]byte(secret))
-	return [32]byte(h.Sum(nil))
+func (a *Authority) remember(id [32]byte, l *login) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.verified.put(id, l)
+}
+
+// identify names credentials without keeping them.
+func (a *Authority) identify(credentials string) [32]byte {
+	var space [512]byte // on the stack, for all but long tokens
+	b := append(space[:0], a.key[:]...)
+	return sha256.Sum256(append(b, credentials...))
+}
+
+// accept makes a login of a verified proof; nil says that it is worth nothing.
+func (a *Authority) accept(p *policy, renew func(*policy) *Principal) (*login, error) {
+	who := renew(p)
+	if who == nil {
+		return nil, ErrBadCredentials
+	}
+	return &login{principal: who, generation: p.generation, since: a.cfg.Now(), renew: renew}, nil
 }

@@ -16,7 +16,23 @@ const (
 	schemeBcrypt = "bcrypt"
 	schemeSHA256 = "sha256"
 	saltBytes    = 16
+	bcryptMax    = 72 // bytes of a password; bcrypt ignores the rest
+
+	// nobodys is a hash that no password is known for. Comparing with it takes
+	// the time that one of HashPassword takes.
+	nobodys = "$2a$10$nWggbh.j/ICf/vWg9xlbrebxh3jY/6EBWzBNC2a0JSlide0ISXRAC"
 )
+
+// TokenPrefix begins every robot's secret, so that scanners for leaked secrets
+// and people know it when they see it.
+const TokenPrefix = "skr_"
+
+// NewToken makes a robot's secret (130 random bits) and the hash to keep of it.
+// There is no salt: it is found by its hash, and nobody guesses it.
+func NewToken() (plain, hash string) {
+	plain = TokenPrefix + rand.Text()
+	return plain, sha256Hash(nil, plain)
+}
 
 // NewSecret makes a secret of 26 characters (130 random bits) and the hash to
 // keep of it.
@@ -31,6 +47,9 @@ func NewSecret() (plain, hash string) {
 // takes tens of milliseconds of CPU, on purpose. Passwords of more than 72
 // bytes are refused, as bcrypt would ignore the rest.
 func HashPassword(plain string) (string, error) {
+	if plain == "" {
+		return "", errors.New("password is empty: choose one")
+	}
 	h, err := bcrypt.GenerateFromPassword([]byte(plain), bcrypt.DefaultCost)
 	if errors.Is(err, bcrypt.ErrPasswordTooLong) {
 		return "", errors.New("password is longer than 72 bytes: choose a shorter one")
@@ -41,25 +60,23 @@ func HashPassword(plain string) (string, error) {
 	return schemeBcrypt + string(h), nil // bcrypt's own form begins with "$"
 }
 
-// slow reports whether checking against hash costs enough to be worth a cache.
-func slow(hash string) bool { return strings.HasPrefix(hash, schemeBcrypt+"$") }
+// matchesFast reports whether plain is the secret that a fast hash was made of.
+func matchesFast(hash, plain string) bool {
+	rest, ok := strings.CutPrefix(hash, schemeSHA256+"$")
+	salt64, _, parts := strings.Cut(rest, "$")
+	salt, err := base64.RawStdEncoding.DecodeString(salt64)
+	return ok && parts && err == nil && subtle.ConstantTimeCompare([]byte(hash), []byte(sha256Hash(salt, plain))) == 1
+}
 
-// matches reports whether plain is the secret that hash was made of. An
-// unknown form of hash matches nothing.
-func matches(hash, plain string) bool {
-	scheme, rest, _ := strings.Cut(hash, "$")
-	switch scheme {
-	case schemeBcrypt:
-		return bcrypt.CompareHashAndPassword([]byte("$"+rest), []byte(plain)) == nil
-	case schemeSHA256:
-		salt64, _, ok := strings.Cut(rest, "$")
-		salt, err := base64.RawStdEncoding.DecodeString(salt64)
-		if !ok || err != nil {
-			return false
-		}
-		return subtle.ConstantTimeCompare([]byte(hash), []byte(sha256Hash(salt, plain))) == 1
+// matchesSlow reports whether plain is the password that a slow hash was made of.
+// Of whatever form hash is, it takes the same time.
+func matchesSlow(hash, plain string) bool {
+	compared, ok := strings.CutPrefix(hash, schemeBcrypt)
+	if !ok {
+		compared = nobodys
 	}
-	return false
+	err := bcrypt.CompareHashAndPassword([]byte(compared), []byte(plain))
+	return err == nil && ok && len(plain) <= bcryptMax
 }
 
 func sha256Hash(salt []byte, plain string) string {

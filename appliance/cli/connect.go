@@ -61,7 +61,11 @@ func connect(c *cli.Context) (*api.Client, error) {
 		return connectSocket(data), nil
 	}
 	password := os.Getenv("SKERRY_PASSWORD")
-	if file := c.String("password-file"); file != "" {
+	file := c.String("login-password-file")
+	if file == "" && !setsPassword(c) {
+		file = c.String("password-file")
+	}
+	if file != "" {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("read password: %w", err)

@@ -26,6 +26,7 @@ func settings(v *values) setting.Table {
 		nodeSettings(&v.Config),
 		tlsSettings(&v.Config),
 		metricsSettings(&v.Config),
+		accessSettings(&v.Config),
 		contentSettings(&v.Config),
 		logSettings(v),
 		raftSettings(&v.Config),
@@ -111,6 +112,47 @@ func metricsSettings(c *appliance.Config) setting.Table {
 		{
 			Key: "metrics-anywhere", Value: setting.OnOff(&c.MetricsAnywhere),
 			Meaning: "allow metrics-listen on addresses that are not loopback",
+		},
+	}
+}
+
+// accessSettings are who may come in, beside those whom the registry knows itself,
+// and what is recorded of it. Those with oidc are kube-apiserver's.
+func accessSettings(c *appliance.Config) setting.Table {
+	return setting.Table{
+		{
+			Key: "audit-log", Value: setting.Text(&c.AuditLog), Default: "the ordinary log",
+			Meaning: "`FILE` for a JSON line for each push, delete, refused login and act of an administrator; " +
+				"a reload opens it anew",
+		},
+		{
+			Key: "oidc-issuer", Value: setting.Text(&c.OIDC.Issuer),
+			Meaning: "accept tokens of the issuer at this `URL`",
+		},
+		{
+			Key: "oidc-audience", Value: setting.Text(&c.OIDC.Audience),
+			Meaning: "the client `ID` that its tokens must be for",
+		},
+		{
+			Key: "oidc-username-claim", Value: setting.Text(&c.OIDC.UsernameClaim), Default: "sub",
+			Meaning: "`CLAIM` that names the user",
+		},
+		{
+			Key: "oidc-username-prefix", Value: setting.Text(&c.OIDC.UsernamePrefix),
+			Default: "the issuer and #, but none for the claim email",
+			Meaning: "`PREFIX` of the user's name here; - for none",
+		},
+		{
+			Key: "oidc-groups-claim", Value: setting.Text(&c.OIDC.GroupsClaim),
+			Meaning: "`CLAIM` that lists the user's groups",
+		},
+		{
+			Key: "oidc-groups-prefix", Value: setting.Text(&c.OIDC.GroupsPrefix),
+			Meaning: "`PREFIX` of their names here",
+		},
+		{
+			Key: "oidc-ca", Value: setting.Text(&c.OIDC.CAFile), Default: "the system's",
+			Meaning: "`FILE` with the CA of the issuer's address",
 		},
 	}
 }

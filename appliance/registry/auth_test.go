@@ -38,7 +38,7 @@ func (p *policy) Authorize(w http.ResponseWriter, _ *http.Request, access ...reg
 		return "", p.err
 	}
 	if p.user == "" {
-		return "", &registry.ChallengeError{Challenge: `Bearer scope="` + strings.Join(names, " ") + `"`}
+		return "", &registry.ChallengeError{Challenges: []string{`Bearer scope="` + strings.Join(names, " ") + `"`, "Basic"}}
 	}
 	for _, name := range names {
 		if !slices.Contains(p.may, name) {
@@ -84,7 +84,7 @@ func TestEveryRequestIsAuthorized(t *testing.T) {
 			p := &policy{}
 			w := newWorld(t, p.into)
 			method, path, _ := strings.Cut(request, " ")
-			w.do(method, path, nil).want(401).wantHead("WWW-Authenticate", `Bearer scope="`+want+`"`)
+			w.do(method, path, nil).want(401).wantHead("WWW-Authenticate", `Bearer scope="`+want+`", Basic`)
 			if len(p.asked) == 0 || p.asked[0] != want {
 				t.Errorf("asked %q first, want %q", p.asked, want)
 			}
@@ -170,7 +170,8 @@ func TestMountingNeedsPullOnTheSource(t *testing.T) {
 	w.do("POST", given, nil).want(201)
 
 	p.user = ""
-	w.do("POST", given, nil).want(401).wantHead("WWW-Authenticate", `Bearer scope="mine:pull mine:push secret:pull"`)
+	w.do("POST", given, nil).want(401).
+		wantHead("WWW-Authenticate", `Bearer scope="mine:pull mine:push secret:pull", Basic`)
 	p.user, p.may = "alice", []string{"secret:pull"}
 	w.do("POST", given, nil).want(403, "DENIED")
 }
@@ -224,5 +225,50 @@ func TestAnswersSayWhoIsAsked(t *testing.T) {
 	w.must(res.Body.Close())
 	if res.StatusCode != 404 || res.Header.Get("X-User") != "alice" {
 		t.Errorf("%d, X-User %q", res.StatusCode, res.Header.Get("X-User"))
+	}
+}
+
+// Pushes and deletes are told of when they are over, with what came of them.
+func TestPushesAndDeletesAreToldOf(t *testing.T) {
+	var events []registry.Event
+	p := &policy{user: "alice", may: []string{"a:pull", "a:push", "a:delete"}}
+	w := newWorld(t, p.into, func(c *registry.Config) {
+		c.Audit = func(_ *http.Request, e registry.Event) { events = append(events, e) }
+	})
+	m := w.image("a", "one")
+	d := digest.FromBytes(m)
+	layer := digest.FromString("layer of one")
+	w.do("PUT", "/v2/a/manifests/v1", m, typed).want(201)
+	w.do("GET", "/v2/a/manifests/v1", nil).want(200)
+	w.do("PUT", "/v2/a/manifests/"+d.String(), m, typed).want(201)
+	w.do("PUT", "/v2/b/manifests/v1", m, typed).want(403)
+	w.do("DELETE", "/v2/a/blobs/"+layer.String(), nil).want(405)
+	w.do("DELETE", "/v2/a/manifests/"+d.String(), nil).want(202)
+	w.do("DELETE", "/v2/a/blobs/"+layer.String(), nil).want(202)
+	w.do("DELETE", "/v2/a/../b/manifests/v1", nil).want(400)
+	want := []registry.Event{
+		{Action: registry.Push, Repo: "a", Reference: "v1", Digest: d, Status: 201},
+		{Action: registry.Push, Repo: "a", Reference: d.String(), Status: 201},
+		{Action: registry.Push, Repo: "b", Reference: "v1", Status: 403},
+		{Action: registry.Delete, Repo: "a", Reference: layer.String(), Status: 405},
+		{Action: registry.Delete, Repo: "a", Reference: d.String(), Status: 202},
+		{Action: registry.Delete, Repo: "a", Reference: layer.String(), Status: 202},
+	}
+	if !slices.Equal(events, want) {
+		t.Errorf("told of\n%+v\nwant\n%+v", events, want)
+	}
+}
+
+// limits refuses everybody for a while.
+type limits struct{}
+
+func (limits) Authorize(http.ResponseWriter, *http.Request, ...registry.Access) (string, error) {
+	return "", &registry.LimitError{RetryAfter: 7}
+}
+
+func TestWhoHasToWaitIsToldHowLong(t *testing.T) {
+	w := newWorld(t, func(c *registry.Config) { c.Auth = limits{} })
+	for _, path := range []string{"/v2/", "/v2/_catalog", "/v2/a/manifests/x"} {
+		w.do("GET", path, nil).want(429, "TOOMANYREQUESTS").wantHead("Retry-After", "7")
 	}
 }

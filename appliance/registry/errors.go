@@ -29,16 +29,29 @@ var (
 	ErrManifest = errors.New("registry: manifest invalid")
 )
 
-// A ChallengeError is [ErrUnauthorized] with the value of WWW-Authenticate.
+// A ChallengeError is [ErrUnauthorized] with the values of WWW-Authenticate.
 type ChallengeError struct {
-	Challenge string // RFC 9110 §11.6.1
+	Challenges []string // one header line each, RFC 9110 §11.6.1
+	// Narrow says that the caller may, but what it showed was not issued for it:
+	// with what the challenge asks for it will do.
+	Narrow bool
 }
 
-// Error says what is missing; the challenge is not part of it.
+// Error says what is missing; the challenges are not part of it.
 func (e *ChallengeError) Error() string { return ErrUnauthorized.Error() }
 
 // Unwrap makes it [ErrUnauthorized].
 func (e *ChallengeError) Unwrap() error { return ErrUnauthorized }
+
+// A LimitError says that the caller has to wait before it may try again: 429.
+type LimitError struct {
+	RetryAfter int // seconds
+}
+
+// Error says how long.
+func (e *LimitError) Error() string {
+	return "registry: too many failed logins, try again in " + strconv.Itoa(e.RetryAfter) + " seconds"
+}
 
 // Error codes of the distribution spec. Below 500 there are no others; from 500 on the
 // spec is silent, and the last four are ours or distribution's.
@@ -56,6 +69,7 @@ const (
 	codeTagInvalid          = "TAG_INVALID" // "Legacy Docker support error codes"
 	codeUnauthorized        = "UNAUTHORIZED"
 	codeDenied              = "DENIED"
+	codeTooMany             = "TOOMANYREQUESTS"
 	codeUnsupported         = "UNSUPPORTED"
 
 	codeUnknown         = "UNKNOWN"
@@ -135,10 +149,16 @@ func translate(t target, err error) *fault {
 		tooLarge  *http.MaxBytesError
 		missing   *meta.MissingError
 		immutable *meta.ImmutableError
+		limit     *LimitError
 	)
 	switch {
 	case errors.As(err, &f):
 		return f
+	case errors.As(err, &limit):
+		return &fault{
+			status: http.StatusTooManyRequests, code: codeTooMany,
+			message: strings.TrimPrefix(limit.Error(), "registry: "),
+		}
 	case errors.Is(err, ErrUnauthorized):
 		return &fault{status: http.StatusUnauthorized, code: codeUnauthorized, message: "authentication required"}
 	case errors.Is(err, ErrDenied):
@@ -268,8 +288,12 @@ func (h *front) fail(w http.ResponseWriter, r *http.Request, t target, err error
 	}
 	head := w.Header()
 	var challenge *ChallengeError
-	if errors.As(err, &challenge) && challenge.Challenge != "" {
-		head["Www-Authenticate"] = []string{challenge.Challenge}
+	if errors.As(err, &challenge) && len(challenge.Challenges) > 0 {
+		head["Www-Authenticate"] = challenge.Challenges
+	}
+	var limit *LimitError
+	if errors.As(err, &limit) {
+		head["Retry-After"] = []string{strconv.Itoa(limit.RetryAfter)}
 	}
 	if f.status == http.StatusServiceUnavailable {
 		head["Retry-After"] = []string{retryAfter}

@@ -29,7 +29,7 @@ const (
 	Pull    Action = "pull"
 	Push    Action = "push"
 	Delete  Action = "delete"
-	Catalog Action = "catalog" // list all repositories; Repo is ""
+	Catalog Action = "catalog" // see the name in the list of repositories; Repo "" is the list itself
 )
 
 // An Access is one thing asked for.
@@ -46,7 +46,7 @@ type Authorizer interface {
 	// it at all: GET /v2/.
 	//
 	// The error is [ErrUnauthorized], as a [*ChallengeError] where there is one,
-	// or [ErrDenied], or one of its own, which becomes a 500. On success headers
+	// or [ErrDenied], or a [*LimitError], or one of its own, which becomes a 500. On success headers
 	// may be set on w; with an error w is left alone.
 	Authorize(w http.ResponseWriter, r *http.Request, access ...Access) (actor string, err error)
 }
@@ -60,6 +60,10 @@ type Config struct {
 	Blobs *blobstore.Store
 	// Auth decides who may do what; nil lets everybody do everything.
 	Auth Authorizer
+	// Audit is told of every push and delete of a manifest, a tag or a blob that was
+	// asked for with credentials, when it is over; nil is not. It is called
+	// concurrently.
+	Audit func(r *http.Request, e Event)
 	// Log gets what an operator would act on; nil discards it.
 	Log *slog.Logger
 	// ReadOnly refuses every write and delete with 405 while it returns true; nil is false.
@@ -82,6 +86,7 @@ type Config struct {
 type front struct {
 	*namespace
 	auth        Authorizer
+	audit       func(*http.Request, Event)
 	readOnly    func() bool
 	writeState  func() error
 	manifestMax int64
@@ -113,6 +118,7 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	h := &front{
 		namespace:   &namespace{meta: cfg.Meta, blobs: cfg.Blobs, log: cfg.Log, metrics: cfg.Metrics},
 		auth:        cfg.Auth,
+		audit:       cfg.Audit,
 		readOnly:    cfg.ReadOnly,
 		writeState:  cfg.WriteState,
 		manifestMax: cfg.ManifestBytesMax,
@@ -167,6 +173,11 @@ func (h *front) answer(w http.ResponseWriter, r *http.Request, t target, err err
 	head := w.Header()
 	head[headVersion] = valueVersion
 	head[headNoSniff] = valueNoSniff // content is what its pusher says, on an origin that also has a console
+	if h.audit != nil && err == nil && audited(r, t) {
+		seen := &witness{ResponseWriter: w}
+		defer func() { h.audit(r, seen.event(r, t)) }()
+		w = seen
+	}
 	if err == nil {
 		err = h.serve(w, r, t)
 	}

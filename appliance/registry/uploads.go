@@ -56,7 +56,8 @@ func (h *front) postUpload(w http.ResponseWriter, r *http.Request, t target) err
 }
 
 // allowMount asks for push, and for pull on the source if there is one. Who may not
-// pull the source, or said nothing that covers it, pushes the bytes: from is then "".
+// pull the source pushes the bytes: from is then "". Who may, but not with the token
+// it showed, is asked for a wider one.
 func (h *front) allowMount(w http.ResponseWriter, r *http.Request, repo, from meta.RepoName) (
 	string, meta.RepoName, error,
 ) {
@@ -68,7 +69,8 @@ func (h *front) allowMount(w http.ResponseWriter, r *http.Request, repo, from me
 	if err == nil {
 		return actor, from, h.writable()
 	}
-	if !errors.Is(err, ErrUnauthorized) && !errors.Is(err, ErrDenied) {
+	var challenge *ChallengeError
+	if errors.As(err, &challenge) && challenge.Narrow || !errors.Is(err, ErrUnauthorized) && !errors.Is(err, ErrDenied) {
 		return "", "", err
 	}
 	actor, alone := h.allowPush(w, r, repo)
