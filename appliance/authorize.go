@@ -105,7 +105,7 @@ func (a registryAuth) Authorize(_ http.ResponseWriter, r *http.Request, access .
 	case errors.As(err, &limit):
 		return "", &registry.LimitError{RetryAfter: limit.Seconds()}
 	case errors.Is(err, auth.ErrNoCredentials), errors.Is(err, auth.ErrBadCredentials):
-		return "", challenge(r, err, access)
+		return "", a.challenge(r, err, access)
 	case err != nil:
 		return "", err
 	}
@@ -118,18 +118,18 @@ func (a registryAuth) Authorize(_ http.ResponseWriter, r *http.Request, access .
 	case err == nil:
 		return p.String(), nil
 	case errors.Is(err, auth.ErrScope), p.Anonymous():
-		return "", challenge(r, err, access)
+		return "", a.challenge(r, err, access)
 	}
 	return "", registry.ErrDenied
 }
 
-func challenge(r *http.Request, err error, access []registry.Access) error {
+func (a registryAuth) challenge(r *http.Request, err error, access []registry.Access) error {
 	needs := make([]auth.Access, len(access))
 	for i, need := range access {
 		needs[i] = auth.Access{Repo: string(need.Repo), Actions: authAction(need.Action)}
 	}
 	return &registry.ChallengeError{
-		Challenges: auth.Challenges(r, err, needs...), Narrow: errors.Is(err, auth.ErrScope),
+		Challenges: a.Challenges(r, err, needs...), Narrow: errors.Is(err, auth.ErrScope),
 	}
 }
 

@@ -17,9 +17,32 @@ type Access struct {
 }
 
 // Challenges are the values of WWW-Authenticate for a request that needs access,
-// one header line each: the token flow first, for clients that read one line
-// only, and Basic for those without it. err is why the request was refused.
-func Challenges(r *http.Request, err error, access ...Access) []string {
+// one header line each. err is why the request was refused.
+//
+// Where those who say nothing may do something, only the token flow is offered:
+// it gives tokens to them too, while clients that see Basic want a password. Where
+// nobody may, Basic comes first, for clients that read one line only: it works
+// with every request, as a token with few scopes does not. Who came with a token
+// is asked for one.
+func (a *Authority) Challenges(r *http.Request, err error, access ...Access) []string {
+	bearer := challengeBearer(r, err, access)
+	p, perr := a.now()
+	switch {
+	case perr == nil && len(p.anonymous.grants) > 0:
+		return []string{bearer}
+	case hasBearer(r):
+		return []string{bearer, Basic}
+	}
+	return []string{Basic, bearer}
+}
+
+func hasBearer(r *http.Request) bool {
+	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.EqualFold(scheme, "Bearer")
+}
+
+// challengeBearer is the challenge of the distribution token specification.
+func challengeBearer(r *http.Request, err error, access []Access) string {
 	host := hostOf(r)
 	bearer := `Bearer realm="` + schemeOf(r) + `://` + host + `/token",service="` + host + `"`
 	if scope := scopeString(access); scope != "" {
@@ -31,7 +54,7 @@ func Challenges(r *http.Request, err error, access ...Access) []string {
 	case errors.Is(err, ErrBadCredentials):
 		bearer += `,error="invalid_token"`
 	}
-	return []string{bearer, Basic}
+	return bearer
 }
 
 // scopeString writes what is needed as the distribution token specification

@@ -304,6 +304,8 @@ func TestRequestsForTokensThatMakeNoSense(t *testing.T) {
 }
 
 func TestChallenges(t *testing.T) {
+	w := newWorld(t)
+	w.grant("system:image-puller", meta.SubjectGroup, auth.GroupUnauthenticated, "public")
 	r := request("")
 	needs := []auth.Access{
 		{Repo: "a", Actions: auth.Pull}, {Repo: "a", Actions: auth.Push}, {Repo: "b", Actions: auth.Pull},
@@ -320,18 +322,49 @@ func TestChallenges(t *testing.T) {
 		{auth.ErrScope, needs[:1], bearer + `,scope="repository:a:pull",error="insufficient_scope"`},
 		{auth.ErrBadCredentials, nil, bearer + `,error="invalid_token"`},
 	} {
-		got := auth.Challenges(r, c.err, c.needs...)
-		if len(got) != 2 || got[0] != c.want || got[1] != auth.Basic {
+		if got := w.Challenges(r, c.err, c.needs...); len(got) != 1 || got[0] != c.want {
 			t.Errorf("%v: %q, want %q", c.err, got, c.want)
 		}
 	}
 	r.Host = `evil",scope="x`
-	if got := auth.Challenges(r, nil)[0]; strings.Count(got, `"`) != 4 {
+	if got := w.Challenges(r, nil)[0]; strings.Count(got, `"`) != 4 {
 		t.Errorf("a host breaks out of its quotes: %s", got)
 	}
 	r.Header.Set("X-Forwarded-Proto", "https")
-	if got := auth.Challenges(r, nil)[0]; !strings.Contains(got, "https://") {
+	if got := w.Challenges(r, nil)[0]; !strings.Contains(got, "https://") {
 		t.Errorf("behind a proxy: %s", got)
+	}
+}
+
+// Anonymous tokens are offered where they are good for something, a password is
+// asked for where nothing else helps.
+func TestWhichChallengeComesFirst(t *testing.T) {
+	w := newWorld(t)
+	schemes := func(authorization string) (all []string) {
+		for _, c := range w.Challenges(request(authorization), auth.ErrNoCredentials) {
+			scheme, _, _ := strings.Cut(c, " ")
+			all = append(all, scheme)
+		}
+		return all
+	}
+	if got := schemes(""); !slices.Equal(got, []string{"Basic", "Bearer"}) {
+		t.Errorf("anonymous may nothing: %q", got)
+	}
+	if got := schemes("Bearer x"); !slices.Equal(got, []string{"Bearer", "Basic"}) {
+		t.Errorf("came with a token: %q", got)
+	}
+	w.grant("system:image-puller", meta.SubjectGroup, auth.GroupUnauthenticated, "public")
+	if got := schemes(""); !slices.Equal(got, []string{"Bearer"}) {
+		t.Errorf("anonymous may pull: %q", got)
+	}
+}
+
+func TestAnEmptyBasicLoginIsNone(t *testing.T) {
+	w := newWorld(t)
+	for range 2 * auth.AddressFailures {
+		if _, err := w.Authenticate(request(basic("", ""))); !errors.Is(err, auth.ErrNoCredentials) {
+			t.Fatalf("an empty login: %v", err)
+		}
 	}
 }
 
