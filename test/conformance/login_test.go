@@ -40,7 +40,7 @@ func (l *login) RoundTrip(req *http.Request) (*http.Response, error) {
 		return resp, err
 	}
 	_ = resp.Body.Close()
-	authorization, err := l.answer(req, choose(req, resp.Header.Values("WWW-Authenticate")))
+	authorization, err := l.answer(req, resp.Header.Get("WWW-Authenticate"))
 	if err != nil {
 		return nil, fmt.Errorf("log in for %s: %w", key, err)
 	}
@@ -55,20 +55,6 @@ func (l *login) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 	}
 	return l.next.RoundTrip(second)
-}
-
-// choose takes the first challenge, as most clients do. A mount from wherever the
-// blob may be has a source that no token can have been issued for: there the
-// password itself is sent, if it may be.
-func choose(req *http.Request, challenges []string) string {
-	if q := req.URL.Query(); q.Has("mount") && !q.Has("from") {
-		for _, c := range challenges {
-			if strings.HasPrefix(c, "Basic ") {
-				return c
-			}
-		}
-	}
-	return append(challenges, "")[0]
 }
 
 var challengeParam = regexp.MustCompile(`(\w+)="([^"]*)"`)
@@ -133,9 +119,6 @@ var repositoryOf = regexp.MustCompile(`^/v2/(.+)/(?:blobs|manifests|tags|referre
 // or deleting in it.
 func accessKey(req *http.Request) string {
 	name := ""
-	if q := req.URL.Query(); q.Has("mount") {
-		return "mount from " + q.Get("from")
-	}
 	if m := repositoryOf.FindStringSubmatch(req.URL.Path); m != nil {
 		name = m[1]
 	}
