@@ -168,16 +168,15 @@ func (a *Appliance) openRegistry(ctx context.Context) error {
 		return fmt.Errorf("read registry secret: %w", err)
 	}
 	a.registry, err = registry.Handler(ctx, registry.Config{
-		Meta:        a.meta,
-		Blobs:       a.blobs,
-		Auth:        registryAuth{a.authority},
-		Audit:       a.registryEvent,
-		Log:         a.log,
-		ReadOnly:    func() bool { return a.config().ReadOnly },
-		WriteState:  a.writable,
-		Secret:      string(secret),
-		Metrics:     a.metrics.registry,
-		LoginFailed: a.metrics.loginFailed,
+		Meta:       a.meta,
+		Blobs:      a.blobs,
+		Auth:       registryAuth{a.authority},
+		Audit:      a.registryEvent,
+		Log:        a.log,
+		ReadOnly:   func() bool { return a.config().ReadOnly },
+		WriteState: a.writable,
+		Secret:     string(secret),
+		Metrics:    a.metrics.registry,
 	})
 	return err
 }

@@ -26,7 +26,7 @@ const (
 
 // public is the handler of the public address.
 func (a *Appliance) public() http.Handler {
-	guard := api.Config{Operator: operator{a}, Admit: a.admitCounted, Audit: a.controlEvent, Log: a.log}
+	guard := api.Config{Operator: operator{a}, Admit: a.admit, Audit: a.controlEvent, Log: a.log}
 	control, scrape := api.Handler(guard), api.Admitted(guard, a.metrics.handler(a.log))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.Path

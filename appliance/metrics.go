@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"skerry.dev/skerry/appliance/api"
 	"skerry.dev/skerry/appliance/registry"
 )
 
@@ -34,13 +33,10 @@ type metrics struct {
 	prunedRevisions  prometheus.Counter
 	prunedManifests  prometheus.Counter
 	missingBlobs     prometheus.Gauge
-
-	logins                          *prometheus.CounterVec
-	basicFailed, bearerFailed, rest prometheus.Counter // of logins
 }
 
 func newMetrics() *metrics {
-	m := &metrics{
+	return &metrics{
 		all:      prometheus.NewRegistry(),
 		registry: registry.NewMetrics(),
 		gc:       newJob("gc", "garbage collection", "0 before the first of this process"),
@@ -54,16 +50,7 @@ func newMetrics() *metrics {
 		prunedRevisions: counter("prune_deleted_revisions_total", "Revisions of tags deleted by the pruner."),
 		prunedManifests: counter("prune_deleted_manifests_total", "Manifests deleted by the pruner."),
 		missingBlobs:    gauge("scrub_missing_blobs", "Blobs that the last scrub did not find on the disk."),
-
-		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "skerry_auth_login_failures_total",
-			Help: "Requests that said who sends them and were not believed, by the scheme of their Authorization.",
-		}, []string{"scheme"}),
 	}
-	m.basicFailed = m.logins.WithLabelValues("basic")
-	m.bearerFailed = m.logins.WithLabelValues("bearer")
-	m.rest = m.logins.WithLabelValues("other")
-	return m
 }
 
 func counter(name, help string) prometheus.Counter {
@@ -79,11 +66,11 @@ func (a *Appliance) openMetrics() error {
 	m := a.metrics
 	all := []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(),
-		m.freedBytes, m.freedBlobs, m.waitingBytes, m.prunedRevisions, m.prunedManifests, m.missingBlobs, m.logins,
+		m.freedBytes, m.freedBlobs, m.waitingBytes, m.prunedRevisions, m.prunedManifests, m.missingBlobs,
 		newHealth(a),
 	}
 	for _, part := range []interface{ Collectors() []prometheus.Collector }{
-		m.registry, m.gc, m.prune, m.scrub, a.blobs, a.db, a.node,
+		m.registry, m.gc, m.prune, m.scrub, a.blobs, a.db, a.node, a.authority,
 	} {
 		all = append(all, part.Collectors()...)
 	}
@@ -164,29 +151,6 @@ func (a *Appliance) scraped() http.Handler {
 		}
 		a.healthy(w, r)
 	})
-}
-
-// loginFailed counts a request that said who sends it and was not believed.
-// Whoever answers 401 to one calls it, once.
-func (m *metrics) loginFailed(r *http.Request) {
-	scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	switch {
-	case strings.EqualFold(scheme, "basic"):
-		m.basicFailed.Inc()
-	case strings.EqualFold(scheme, "bearer"):
-		m.bearerFailed.Inc()
-	default:
-		m.rest.Inc()
-	}
-}
-
-// admitCounted is admit, with failed logins counted.
-func (a *Appliance) admitCounted(r *http.Request) (string, error) {
-	actor, err := a.admit(r)
-	if errors.Is(err, api.ErrUnauthorized) && r.Header["Authorization"] != nil {
-		a.metrics.loginFailed(r)
-	}
-	return actor, err
 }
 
 // freed counts a blob that was unlinked; 0 bytes say that there was none.

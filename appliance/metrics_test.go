@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"skerry.dev/skerry/appliance"
+	"skerry.dev/skerry/appliance/auth"
 )
 
 // scrape reads all metrics from the listener for scrapers.
@@ -231,14 +232,14 @@ func TestMetricsOnThePublicAddressNeedPermission(t *testing.T) {
 			t.Errorf("%s with a wrong password: %d", path, got)
 		}
 	}
-	if got := n.value("skerry_auth_login_failures_total", "scheme", "basic"); got != 3 {
+	if got := n.value("skerry_auth_login_failures_total", "method", "password", "result", "failed"); got != 3 {
 		t.Errorf("%v failed logins, want 3", got)
 	}
-	token := func(r *http.Request) { r.Header.Set("Authorization", "Bearer x") }
+	token := func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+auth.TokenPrefix+"x") }
 	if got := get("/v2/", token); got != http.StatusUnauthorized {
 		t.Errorf("bad token: %d", got)
 	}
-	if got := n.value("skerry_auth_login_failures_total", "scheme", "bearer"); got != 1 {
+	if got := n.value("skerry_auth_login_failures_total", "method", "token", "result", "failed"); got != 1 {
 		t.Errorf("%v failed tokens, want 1", got)
 	}
 }

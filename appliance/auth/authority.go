@@ -67,6 +67,8 @@ type Authority struct {
 	limits  *limiter
 	signing keys
 
+	refusals refusals
+
 	compiling sync.Mutex // one policy is compiled at a time
 	policy    atomic.Pointer[policy]
 
@@ -98,6 +100,7 @@ func New(cfg Config) (*Authority, error) {
 	}
 	a := &Authority{
 		cfg: cfg, hashers: make(chan struct{}, hashersMax()), limits: newLimiter(cfg.Now),
+		refusals: newRefusals(),
 		verified: newRecent[[32]byte, *login](verifiedMax),
 	}
 	_, _ = rand.Read(a.key[:]) // never fails: crypto/rand ends the process instead

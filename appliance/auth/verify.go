@@ -46,6 +46,7 @@ func (a *Authority) try(
 		c.count.account = c.name
 	}
 	if wait, news := a.limits.over(c.count); wait > 0 {
+		a.refusals.limited[c.method].Inc()
 		failed.Err = &LimitError{wait}
 		if news {
 			a.cfg.Failed(ctx, failed)
@@ -58,6 +59,7 @@ func (a *Authority) try(
 	}
 	// That a signed token ends is how things go; that a robot's does, somebody should know.
 	if errors.Is(err, ErrBadCredentials) && (!errors.Is(err, ErrExpired) || c.method == MethodToken) {
+		a.refusals.failed[c.method].Inc()
 		failed.Err = err
 		a.cfg.Failed(ctx, failed)
 	}

@@ -123,32 +123,6 @@ func TestBytesAreCountedInBothDirections(t *testing.T) {
 	)
 }
 
-// A login that fails is told once, and only of clients that tried to log in.
-func TestFailedLoginsAreTold(t *testing.T) {
-	failed := 0
-	w, _ := counting(t, func(c *registry.Config) {
-		c.Auth = nobody{}
-		c.LoginFailed = func(*http.Request) { failed++ }
-	})
-	w.do("GET", "/v2/", nil).want(401)
-	if failed != 0 {
-		t.Errorf("a request without credentials was told as a failed login")
-	}
-	w.do("GET", "/v2/", nil, head{"Authorization", "Basic eDp5"}).want(401)
-	w.do("POST", "/v2/a/blobs/uploads/?from=b&mount="+digest.FromString("x").String(), nil,
-		head{"Authorization", "Basic eDp5"}).want(401)
-	if failed != 2 {
-		t.Errorf("%d failed logins told, want 2", failed)
-	}
-}
-
-// nobody is let in.
-type nobody struct{}
-
-func (nobody) Authorize(http.ResponseWriter, *http.Request, ...registry.Access) (string, error) {
-	return "", registry.ErrUnauthorized
-}
-
 // A client that went away before its answer is no success: it is told nothing,
 // which a server would make a 200 of.
 func TestAClientThatWentAwayIsNoSuccess(t *testing.T) {

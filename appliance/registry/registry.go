@@ -75,9 +75,6 @@ type Config struct {
 	Secret string
 	// Metrics count what is done; nil counts for nobody.
 	Metrics *Metrics
-	// LoginFailed is called once for each request that said who sends it and was
-	// answered with 401, concurrently; nil means that nobody asks.
-	LoginFailed func(*http.Request)
 	// ManifestBytesMax bounds a manifest. 0 means 4 MiB, which is also the most.
 	ManifestBytesMax int64
 }
@@ -90,7 +87,6 @@ type front struct {
 	readOnly    func() bool
 	writeState  func() error
 	manifestMax int64
-	loginFailed func(*http.Request)
 	app         http.Handler // distribution's
 }
 
@@ -106,9 +102,6 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics()
 	}
-	if cfg.LoginFailed == nil {
-		cfg.LoginFailed = func(*http.Request) {}
-	}
 	if cfg.ManifestBytesMax == 0 {
 		cfg.ManifestBytesMax = manifestBytesMax
 	}
@@ -122,7 +115,6 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		readOnly:    cfg.ReadOnly,
 		writeState:  cfg.WriteState,
 		manifestMax: cfg.ManifestBytesMax,
-		loginFailed: cfg.LoginFailed,
 	}
 	var err error
 	if h.app, err = newApp(ctx, h.namespace, cfg.Secret); err != nil {
@@ -159,9 +151,6 @@ func (h *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := h.metrics.begin(w)
 	defer h.metrics.end(rec, r, t.kind)
 	h.answer(rec, r, t, err)
-	if rec.status == http.StatusUnauthorized && r.Header["Authorization"] != nil {
-		h.loginFailed(r)
-	}
 }
 
 // answer sends a request to its method and turns an error into an answer.
