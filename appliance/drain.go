@@ -56,7 +56,8 @@ func finishing(r *http.Request) bool {
 		_, session, ok := strings.Cut(path, "/blobs/uploads/")
 		return ok && session != ""
 	}
-	return strings.HasSuffix(path, "z") || strings.HasPrefix(path, "/readyz/")
+	// A push may need a new token before it can go on.
+	return path == "/token" || strings.HasSuffix(path, "z") || strings.HasPrefix(path, "/readyz/")
 }
 
 // refuse answers 503 in the words that the path's clients understand.

@@ -28,6 +28,9 @@ func TestAStopLetsAnUploadFinish(t *testing.T) {
 	if status, _, _ := p.do(http.MethodGet, "/livez", nil); status != http.StatusOK {
 		t.Errorf("liveness: status %d while it drains", status)
 	}
+	if status, _, _ := p.do(http.MethodGet, "/token", nil); status != http.StatusOK {
+		t.Errorf("a token for the rest of the push: status %d", status)
+	}
 	for _, path := range []string{"/v2/", "/v2/drain/app/tags/list", "/apis/skerry.dev/v1/status"} {
 		status, head, body := p.do(http.MethodGet, path, nil)
 		if status != http.StatusServiceUnavailable || head.Get("Retry-After") == "" || !strings.Contains(body, "try again") {
