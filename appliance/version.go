@@ -2,14 +2,14 @@ package appliance
 
 import "runtime/debug"
 
-// version is what the linker was told where packages and images are built:
-// -X skerry.dev/skerry/appliance.version=1.2.3.
-var version string //nolint:gochecknoglobals // the linker can set nothing else
+// stamp is the version that the linker was told where packages and images are built:
+// -X skerry.dev/skerry/appliance.stamp=1.2.3.
+var stamp string //nolint:gochecknoglobals // the linker can set nothing else
 
 // Version is what the build says this is: a tag, or the commit it was made of.
 func Version() string {
-	if version != "" {
-		return version
+	if stamp != "" {
+		return stamp
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
