@@ -24,10 +24,16 @@ RACE     = gcc=gcc /usr/include/stdlib.h=libc6-dev
 DEBIAN   = skopeo=skopeo podman=podman buildah=buildah ctr=containerd zstd=zstd
 FUSE     = fusermount3=fuse3
 ACME     = pebble=pebble pebble-challtestsrv=pebble
+PACKAGE  = debootstrap=debootstrap lintian=lintian rpm=rpm rpmlint=rpmlint systemd-analyze=systemd man=man-db \
+           mandoc=mandoc zsh=zsh fish=fish skopeo=skopeo podman=podman runc=runc
+DIST     = $(GO) run -C packaging/build -buildvcs=false . -root ../..
+# What unpacks a system must be root; everything is built before, by whoever runs make.
+ASROOT   = $(if $(filter 0,$(shell id -u)),,-exec 'sudo -E')
+VERSION ?=
 E2E      = $(GO) test -buildvcs=false $(JSON) -count=1
 
 .DEFAULT_GOAL := check
-.PHONY: help check build run test packages tools unit race lint fmt vuln fuzz bench bench-peers conformance clients acme alerts crash clean
+.PHONY: help check build run test packages tools unit race lint fmt vuln fuzz bench bench-peers conformance clients acme alerts crash dist image packaging clean
 
 check: build lint unit ## everything a change must pass, without other people's programs
 
@@ -39,10 +45,10 @@ run: build ## build, and serve https://localhost:5000 with its data under ./data
 
 test: build ## everything: installs what it needs, runs every test, ends with "N passed, N failed"
 	@mkdir -p $(dir $(SUMMARY))
-	$(GO) run -buildvcs=false ./test/tally -summary $(SUMMARY) packages unit+tools lint conformance clients+acme alerts crash
+	$(GO) run -buildvcs=false ./test/tally -summary $(SUMMARY) packages unit+tools lint conformance clients+acme alerts crash packaging
 
 packages: ## the Debian packages that tests need, if they are missing
-	@packaging/tools/packages $(RACE) $(DEBIAN) $(FUSE) $(ACME)
+	@packaging/tools/packages $(RACE) $(DEBIAN) $(FUSE) $(ACME) $(PACKAGE)
 
 tools: ## the pinned Go tools, built once and kept in ~/.cache/skerry-tools
 	@packaging/tools/install packaging/tools
@@ -58,7 +64,8 @@ race: ## unit tests under the race detector, three times
 	CGO_ENABLED=1 $(GO) test -buildvcs=false -race -shuffle=on -count=3 -timeout 30m ./...
 
 lint: ## vet, gofumpt and the linters of .golangci.yml; no fixes, only findings
-	bin=$(DEV) && $$bin/golangci-lint run --allow-parallel-runners --timeout 20m
+	bin=$(DEV) && $$bin/golangci-lint run --allow-parallel-runners --timeout 20m && \
+	cd packaging/build && $$bin/golangci-lint run --allow-parallel-runners --timeout 20m
 
 fmt: ## rewrite the files as lint wants them formatted
 	bin=$(DEV) && $$bin/golangci-lint fmt
@@ -95,8 +102,25 @@ crash: build ## kill it, or cut its power, at the worst instants and look at wha
 	@packaging/tools/packages $(FUSE)
 	$(E2E) -tags crash -timeout 30m ./test/crash/...
 
-clean: ## what build and run made; the data of make run stays
-	rm -rf bin
+dist: ## deb and rpm for amd64 and arm64, and SHA256SUMS, in dist/ (VERSION, else git describe)
+	@rm -f dist/*.deb dist/*.rpm
+	$(DIST) -out ../../dist -version '$(VERSION)' packages
+
+image: ## the image for both architectures as an OCI layout, dist/image (VERSION)
+	$(DIST) -out ../../dist -version '$(VERSION)' image
+
+packaging: build ## installs the packages on a Debian root, runs the image, checks unit, manual and completions
+	@packaging/tools/packages $(PACKAGE)
+	@rm -rf bin/packaging
+	$(DIST) -out ../../bin/packaging/new -version 1.2.4 packages image
+	$(DIST) -out ../../bin/packaging/again -version 1.2.4 packages image
+	$(DIST) -out ../../bin/packaging/old -version 1.2.3 -arch $$($(GO) env GOARCH) packages
+	cd packaging/build && $(E2E) ./...
+	root=$$(packaging/tools/debian) && \
+	SKERRY_DEBIAN=$$root $(E2E) $(ASROOT) -tags packaging -timeout 10m ./test/packaging
+
+clean: ## what build, dist and run made; the data of make run stays
+	rm -rf bin dist
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"skerry.dev/skerry/appliance/api"
@@ -16,23 +15,6 @@ var (
 	errReadOnly = errors.New("the registry is in read-only mode")
 	errClosing  = errors.New("the registry is shutting down")
 )
-
-// Version is what the build says this is: a tag, or the commit it was made of.
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	if v := info.Main.Version; v != "" && v != "(devel)" {
-		return v
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return s.Value[:min(12, len(s.Value))]
-		}
-	}
-	return "devel"
-}
 
 // diskLoop watches the disk: it remembers the pressure for the request path,
 // gives the reserve up when the disk is critical, and takes it back later.

@@ -11,7 +11,7 @@ import (
 const module = "skerry.dev/skerry"
 
 // tags turns on every file that is only built for a special test.
-const tags = "acme,alerts,clients,conformance,crash,crashpoints,bench"
+const tags = "acme,alerts,clients,conformance,crash,crashpoints,bench,packaging"
 
 // everywhere is what any package of ours may import.
 var everywhere = []string{"test/crash/point"}
@@ -49,6 +49,7 @@ var ladder = map[string][]string{
 	"test/crash/ledger":       {"test/skerry"},
 	"test/crash/point":        {},
 	"test/crash/powerloss":    {"test/crash/ledger", "test/skerry"},
+	"test/packaging":          {"test/skerry"},
 	"test/skerry":             {},
 	"test/tally":              {},
 }
@@ -58,7 +59,7 @@ var ladder = map[string][]string{
 // whatever else they judge their package with.
 var doors = map[string][]string{
 	"crypto/tls": {
-		"tls", "test/skerry", "test/bench", "test/conformance", "test/crash", "test/clients",
+		"tls", "test/skerry", "test/bench", "test/conformance", "test/crash", "test/clients", "test/packaging",
 	},
 	"github.com/coreos/go-oidc/":            {"appliance/auth"},
 	"github.com/go-jose/go-jose/":           {"appliance/auth"},

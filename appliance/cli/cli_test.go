@@ -20,9 +20,10 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":   exits,
-			"serving": serving,
-			"push":    push,
+			"exits":     exits,
+			"serving":   serving,
+			"push":      push,
+			"uncomment": uncomment,
 
 			"fingerprint": fingerprint,
 		},

@@ -10,4 +10,5 @@ _skerry() {
   fi
   if [[ -n ${opts[1]} ]]; then _describe skerry opts; else _files; fi
 }
-compdef _skerry skerry
+# Sourced it registers itself; as an autoloaded file it is already called.
+if [[ ${funcstack[1]} == _skerry ]]; then _skerry "$@"; else compdef _skerry skerry; fi

@@ -42,6 +42,15 @@ func configCommand() *cli.Command {
 				}},
 				Action: configReference,
 			},
+			{
+				Name:      "example",
+				Usage:     "print a file with every setting, its default and its meaning",
+				ArgsUsage: " ",
+				Description: "Settings that are given as flags of skerry serve have their value in it, all others are commented\n" +
+					"out. Neither the file of this machine nor its variables are read.",
+				Flags:  serveFlags(),
+				Action: configExample,
+			},
 		},
 	}
 }
@@ -150,6 +159,29 @@ func configReference(c *cli.Context) error {
 			row(w, r.Key, r.Default, yes(r.Reload), r.Meaning)
 		}
 	})
+}
+
+const exampleHead = `# What can be set for this machine; "skerry config validate" finds every mistake.
+# Keys that are commented out show their default. Each is also a flag of "skerry
+# serve" and a variable (SKERRY_...), which have precedence. What a reload applies
+# is applied by "skerry reload"; everything else waits for a restart.
+`
+
+func configExample(c *cli.Context) error {
+	if _, err := wantArgs(c); err != nil {
+		return err
+	}
+	v := defaultValues()
+	table := settings(&v)
+	flags := given(c)
+	resolved, err := table.Resolve(setting.Sources{Flags: flags})
+	if err != nil {
+		return err
+	}
+	if _, err := fmt.Fprint(c.App.Writer, exampleHead); err != nil {
+		return err
+	}
+	return table.Example(c.App.Writer, func(key string) bool { return resolved.Origins[key].Source == setting.Flag })
 }
 
 func reloadCommand() *cli.Command {

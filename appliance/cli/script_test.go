@@ -37,6 +37,13 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// uncomment copies a file of the form of config example with every key in
+// force: uncomment FROM TO.
+func uncomment(ts *testscript.TestScript, _ bool, args []string) {
+	all := regexp.MustCompile(`(?m)^#([a-z])`).ReplaceAllString(ts.ReadFile(args[0]), "$1")
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(all), 0o600))
+}
+
 // served finds the address in the log line of a registry that is up.
 var served = regexp.MustCompile(`msg=serving addr=(\S+)`)
 

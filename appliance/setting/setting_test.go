@@ -3,6 +3,7 @@ package setting_test
 import (
 	"bytes"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -189,4 +190,26 @@ func FuzzFile(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestAnExampleHasEveryKeyAndNoSecret(t *testing.T) {
+	e, table := newExample()
+	e.word, e.password, e.words = "w", "hush", []string{"a", "b"}
+	var b bytes.Buffer
+	if err := table.Example(&b, func(key string) bool { return key == "word" || key == "password" }); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	for _, line := range []string{"word: w", `password: ""`, "#mode: self", "#unset: 0", "#words: [a, b]"} {
+		if !strings.Contains(text, "\n"+line+"\n") {
+			t.Errorf("no line %q in:\n%s", line, text)
+		}
+	}
+	again, table := newExample()
+	if _, err := resolve(table, regexp.MustCompile(`(?m)^#([a-z])`).ReplaceAllString(text, "$1")); err != nil {
+		t.Error(err)
+	}
+	if again.word != "w" || again.mode != "self" || !slices.Equal(again.words, e.words) {
+		t.Errorf("the example says %+v, want %+v", again, e)
+	}
 }
