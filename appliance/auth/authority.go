@@ -63,6 +63,7 @@ type Failure struct {
 type Authority struct {
 	cfg     Config
 	key     [32]byte // makes what verified holds useless elsewhere; immutable
+	nobody  string   // compared with where there is no slow hash; immutable
 	hashers chan struct{}
 	limits  *limiter
 	signing keys
@@ -99,7 +100,7 @@ func New(cfg Config) (*Authority, error) {
 		cfg.Failed = func(context.Context, Failure) {}
 	}
 	a := &Authority{
-		cfg: cfg, hashers: make(chan struct{}, hashersMax()), limits: newLimiter(cfg.Now),
+		cfg: cfg, nobody: nobodys, hashers: make(chan struct{}, hashersMax()), limits: newLimiter(cfg.Now),
 		refusals: newRefusals(),
 		verified: newRecent[[32]byte, *login](verifiedMax),
 	}

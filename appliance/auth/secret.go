@@ -69,11 +69,12 @@ func matchesFast(hash, plain string) bool {
 }
 
 // matchesSlow reports whether plain is the password that a slow hash was made of.
-// Of whatever form hash is, it takes the same time.
-func matchesSlow(hash, plain string) bool {
+// Of whatever form hash is, it takes the same time: that of nobody's, a hash as
+// slow as those of passwords.
+func matchesSlow(hash, plain, nobody string) bool {
 	compared, ok := strings.CutPrefix(hash, schemeBcrypt)
 	if !ok {
-		compared = nobodys
+		compared = nobody
 	}
 	err := bcrypt.CompareHashAndPassword([]byte(compared), []byte(plain))
 	return err == nil && ok && len(plain) <= bcryptMax

@@ -135,7 +135,7 @@ func (a *Authority) password(ctx context.Context, p *policy, c proof) (*login, e
 		return l, nil
 	}
 	hash = p.accounts[c.name].Secret
-	if !matchesSlow(hash, c.secret) {
+	if !matchesSlow(hash, c.secret, a.nobody) {
 		return nil, ErrBadCredentials
 	}
 	return a.passed(p, c, hash)

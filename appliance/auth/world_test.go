@@ -77,6 +77,7 @@ func newWorld(t testing.TB, change ...func(*auth.Config)) *world {
 	}
 	w.Authority, err = auth.New(cfg)
 	w.must(err)
+	w.Cheapen()
 	return w
 }
 
