@@ -17,6 +17,7 @@ import (
 	"skerry.dev/skerry/appliance/auth"
 	"skerry.dev/skerry/appliance/registry"
 	"skerry.dev/skerry/blobstore"
+	"skerry.dev/skerry/kube/resource"
 	"skerry.dev/skerry/meta"
 	"skerry.dev/skerry/raft"
 	"skerry.dev/skerry/tls"
@@ -52,6 +53,11 @@ type Appliance struct {
 	closing    atomic.Bool  // a stop was asked for: readiness says no
 	traffic    traffic      // of the public address
 	live       live         // the configuration as of the last reload
+
+	httpSecret string               // of the Config object when Open read it
+	rule       atomic.Pointer[rule] // what the objects say; never nil
+	enforcing  sync.Mutex           // one reading of the objects at a time
+	since      transitions          // of the objects' conditions
 }
 
 // Open builds the appliance. Each step uses only what stands above it.
@@ -67,13 +73,13 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err 
 	}()
 
 	// To the world: certificates, accounts, surfaces.
-	if err := a.openTLS(); err != nil { //nolint:contextcheck // reads only what lies on this node
+	if err := a.openTLS(); err != nil {
 		return nil, err
 	}
 	if err := a.initAdmin(ctx); err != nil {
 		return nil, err
 	}
-	if err := a.initPruner(ctx); err != nil {
+	if err := a.initObjects(ctx); err != nil {
 		return nil, err
 	}
 	if err := a.openAuth(ctx); err != nil {
@@ -99,6 +105,7 @@ func openStores(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance
 	}
 	a := &Appliance{cfg: cfg, log: log, started: time.Now(), metrics: newMetrics()}
 	a.live.set(cfg)
+	a.rule.Store(&rule{Config: resource.Config{State: resource.Managed}}) // until the objects are read
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -167,13 +174,16 @@ func (a *Appliance) openRegistry(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read registry secret: %w", err)
 	}
+	if a.httpSecret != "" {
+		secret = []byte(a.httpSecret)
+	}
 	a.registry, err = registry.Handler(ctx, registry.Config{
 		Meta:       a.meta,
 		Blobs:      a.blobs,
 		Auth:       registryAuth{a.authority},
 		Audit:      a.registryEvent,
 		Log:        a.log,
-		ReadOnly:   func() bool { return a.config().ReadOnly },
+		ReadOnly:   a.readOnly,
 		WriteState: a.writable,
 		Secret:     string(secret),
 		Metrics:    a.metrics.registry,
@@ -202,6 +212,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	g.Go(func() error { return a.logLoop(ctx) })
 	g.Go(func() error { return a.collectLoop(ctx) })
 	g.Go(func() error { return a.pruneLoop(ctx) })
+	g.Go(func() error { return a.objectLoop(ctx) })
 	g.Go(func() error { return a.scrubLoop(ctx) })
 	g.Go(func() error { return a.purgeLoop(ctx) })
 	if a.tls != nil {

@@ -33,5 +33,17 @@ func CAFile(data string) string { return filepath.Join(data, trustName, "ca.crt"
 // YAML renders JSON as YAML.
 func YAML(doc []byte) ([]byte, error) { return resource.YAML(doc) }
 
-// Identify reads which object a document in YAML or JSON is.
-func Identify(doc []byte) (resource.Object, error) { return resource.Identify(doc) }
+// A Kind is a kind of configuration object.
+type Kind = resource.Kind
+
+// Kinds lists them.
+func Kinds() []Kind { return resource.Kinds() }
+
+// FindKind finds a kind by a word that people use for it.
+func FindKind(word string) (Kind, error) { return resource.FindKind(word) }
+
+// SplitObjects cuts a file into documents of one object each.
+func SplitObjects(file []byte) ([][]byte, error) { return resource.Split(file) }
+
+// Explain tells what a field of an object is, and what becomes of it here.
+func Explain(path string) (string, error) { return resource.Explain(path) }

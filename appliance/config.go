@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -95,6 +96,11 @@ type Config struct {
 	// LogSegmentBytes is the size in which the metadata log takes disk space.
 	// Default 64 MiB, less on a small disk.
 	LogSegmentBytes int
+
+	// Verbosity is told the level that the Config object asks for, nil where it
+	// leaves that to the machine's configuration. Nil where nobody listens. It is
+	// called by Open and by one goroutine at a time.
+	Verbosity func(level *slog.Level)
 
 	// Reread reads the configuration again and calls Reload with it, for the
 	// control API. Nil where there is nothing to read.

@@ -25,6 +25,7 @@
 // What joins bytes and metadata is here: garbage collection ([blobstore] alone
 // does not know what is referenced, [meta] alone has no files), scrubbing,
 // checking, backup and restore, and what the disk's pressure means for writes.
-// So are the probes, and the one registry of the metrics in which every part
+// So are the configuration objects' effects: a request passes the gate that they
+// set before it reaches the registry. So are the probes, and the one registry of the metrics in which every part
 // measures itself.
 package appliance

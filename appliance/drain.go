@@ -67,7 +67,7 @@ func refuse(w http.ResponseWriter, r *http.Request) {
 	head.Set("Connection", "close")
 	text := errClosing.Error() + ": try again"
 	var body any = map[string]any{"errors": []map[string]string{{"code": "UNAVAILABLE", "message": text}}}
-	if strings.HasPrefix(r.URL.Path, "/apis/") {
+	if strings.HasPrefix(r.URL.Path, "/api") {
 		body = &api.Failure{
 			Kind: "Status", APIVersion: "v1", Status: "Failure",
 			Message: text, Reason: "ServiceUnavailable", Code: http.StatusServiceUnavailable,

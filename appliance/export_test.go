@@ -2,7 +2,9 @@ package appliance
 
 import (
 	"context"
+	"net/http"
 
+	"skerry.dev/skerry/kube/resource"
 	"skerry.dev/skerry/meta"
 )
 
@@ -18,4 +20,18 @@ func (a *Appliance) Stats() (meta.Stats, error) { return a.meta.Stats() }
 func Validate(c Config) error {
 	_, err := c.withDefaults()
 	return err
+}
+
+// Writes is how many writes of the registry run and wait under a limit.
+func (a *Appliance) Writes() (running, waiting int) {
+	l := a.rule.Load().writes
+	return len(l.running), len(l.waiting)
+}
+
+// Ruled is h under a Config that lets so many reads run; 0 is no limit.
+func Ruled(h http.Handler, reads int) http.Handler {
+	a := new(Appliance)
+	c := resource.Config{State: resource.Managed, Reads: resource.Limits{MaxRunning: reads}}
+	a.rule.Store(&rule{Config: c, reads: newLimiter(c.Reads)})
+	return a.ruled(h)
 }

@@ -76,14 +76,19 @@ func (a *Appliance) status() (api.Status, error) {
 	if err != nil {
 		return api.Status{}, err
 	}
+	conditions, err := a.conditions()
+	if err != nil {
+		return api.Status{}, err
+	}
 	s := api.Status{
 		Version: Version(), Node: a.cfg.Node, Zone: a.cfg.Zone, Started: a.started,
-		Leader: a.node.Status().Leading, ReadOnly: a.config().ReadOnly, ReadReady: !a.closing.Load(),
+		Leader: a.node.Status().Leading, ReadOnly: a.readOnly(), ReadReady: a.served() == nil,
 		Disk: api.DiskStatus{
 			Total: usage.Total, Free: usage.Free, Reserve: usage.Reserve, Pressure: usage.State.String(),
 		},
-		TLS:      a.tlsStatus(),
-		Contents: contents,
+		TLS:        a.tlsStatus(),
+		Contents:   contents,
+		Conditions: conditions,
 	}
 	for _, b := range damaged {
 		if _, err := a.blobs.Stat(b.Digest); errors.Is(err, blobstore.ErrNotFound) { // else it was pushed again

@@ -28,14 +28,15 @@ const (
 func (a *Appliance) public() http.Handler {
 	guard := api.Config{Operator: operator{a}, Admit: a.admit, Audit: a.controlEvent, Log: a.log}
 	control, scrape := api.Handler(guard), api.Admitted(guard, a.metrics.handler(a.log))
+	ruled := a.ruled(a.registry)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := r.URL.Path
 		switch {
 		case path == "/v2" || strings.HasPrefix(path, "/v2/"):
-			a.registry.ServeHTTP(w, r)
+			ruled.ServeHTTP(w, r)
 		case path == "/token":
 			a.authority.ServeHTTP(w, r)
-		case strings.HasPrefix(path, "/apis/"):
+		case strings.HasPrefix(path, "/apis/"), strings.HasPrefix(path, "/api/"):
 			control.ServeHTTP(w, r)
 		case path == "/metrics":
 			scrape.ServeHTTP(w, r)

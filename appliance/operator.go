@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"time"
 
 	"skerry.dev/skerry/appliance/api"
-	"skerry.dev/skerry/kube/resource"
 	"skerry.dev/skerry/meta"
 )
 
@@ -79,27 +77,4 @@ func (o operator) SetTagRules(ctx context.Context, rules []meta.TagRule, actor s
 		}
 	}
 	return o.a.meta.SetTagRules(ctx, rules, actor)
-}
-
-func (o operator) Object(_ context.Context, kind, name string) ([]byte, error) {
-	if kind != resource.PrunerKind || name != resource.PrunerName {
-		return nil, fmt.Errorf("%w: there is one %s and it is called %s",
-			meta.ErrNotFound, resource.PrunerKind, resource.PrunerName)
-	}
-	doc, _, next, err := o.a.pruner(time.Now())
-	if err != nil {
-		return nil, err
-	}
-	return resource.PrunerWithStatus(doc, o.a.pruned.get(), next)
-}
-
-func (o operator) ApplyObject(ctx context.Context, doc []byte) error {
-	kept, p, err := resource.DecodePruner(doc)
-	if err != nil {
-		return fmt.Errorf("%w: %w", api.ErrInvalid, err)
-	}
-	if _, err := parseSchedule(p.Schedule); err != nil {
-		return err
-	}
-	return o.a.putPruner(ctx, kept)
 }

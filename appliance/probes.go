@@ -26,6 +26,7 @@ func (a *Appliance) alive() []check {
 func (a *Appliance) readable() []check {
 	return append(a.alive(),
 		check{"shutdown", a.notClosing},
+		check{"management-state", a.notRemoved},
 		check{"metadata", func() error { _, err := a.db.Stats(); return err }},
 		check{"storage", func() error { _, err := a.blobs.Usage(); return err }},
 	)
@@ -51,7 +52,7 @@ func (a *Appliance) notClosing() error {
 }
 
 func (a *Appliance) notReadOnly() error {
-	if a.config().ReadOnly {
+	if a.readOnly() {
 		return errReadOnly
 	}
 	return nil
@@ -68,7 +69,7 @@ func (a *Appliance) roomForUploads() error {
 // pushable returns why a push as a whole would be refused now, or nil. It reads
 // memory only.
 func (a *Appliance) pushable() error {
-	if err := a.notClosing(); err != nil {
+	if err := a.served(); err != nil {
 		return err
 	}
 	for _, c := range a.writingAlone() {

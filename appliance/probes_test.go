@@ -49,7 +49,8 @@ func TestProbesOfAWellRegistry(t *testing.T) {
 		}
 	}
 	n.probe(200, "/livez?verbose", "[+]ping ok\n", "livez check passed\n")
-	n.probe(200, "/readyz?verbose", "[+]ping ok\n", "[+]shutdown ok\n", "[+]metadata ok\n", "[+]storage ok\n",
+	n.probe(200, "/readyz?verbose", "[+]ping ok\n", "[+]shutdown ok\n", "[+]management-state ok\n",
+		"[+]metadata ok\n", "[+]storage ok\n",
 		"readyz check passed\n")
 	n.probe(200, "/readyz/writes?verbose", "[+]ping ok\n", "[+]metadata ok\n", "[+]read-only ok\n", "[+]disk ok\n",
 		"[+]log ok\n", "readyz/writes check passed\n")

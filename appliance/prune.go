@@ -2,12 +2,9 @@ package appliance
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/robfig/cron/v3"
 
 	"skerry.dev/skerry/appliance/api"
 	"skerry.dev/skerry/kube/resource"
@@ -35,49 +32,14 @@ func (l *lastPrune) get() resource.PrunerRun {
 	return l.run
 }
 
-// initPruner stores OpenShift's default ImagePruner when there is none.
-func (a *Appliance) initPruner(ctx context.Context) error {
-	_, err := a.meta.Resource(resource.PrunerKind, "", resource.PrunerName)
-	if !errors.Is(err, meta.ErrNotFound) {
-		return err
-	}
-	doc, err := resource.DefaultPruner()
+// pruner reads the ImagePruner.
+func (a *Appliance) pruner() (resource.Pruner, error) {
+	k, _ := resource.KindOf(resource.PrunerKind)
+	r, err := a.object(k, resource.SingleName)
 	if err != nil {
-		return err
+		return resource.Pruner{}, err
 	}
-	return a.putPruner(ctx, doc)
-}
-
-func (a *Appliance) putPruner(ctx context.Context, doc []byte) error {
-	_, err := a.meta.PutResource(ctx, meta.Resource{Kind: resource.PrunerKind, Name: resource.PrunerName, Doc: doc})
-	if err != nil {
-		return fmt.Errorf("store image pruner: %w", err)
-	}
-	return nil
-}
-
-// pruner reads the ImagePruner and when it is due.
-func (a *Appliance) pruner(after time.Time) (doc []byte, p resource.Pruner, next time.Time, err error) {
-	r, err := a.meta.Resource(resource.PrunerKind, "", resource.PrunerName)
-	if err != nil {
-		return nil, p, next, err
-	}
-	if doc, p, err = resource.DecodePruner(r.Doc); err != nil {
-		return nil, p, next, err
-	}
-	schedule, err := parseSchedule(p.Schedule)
-	if err != nil {
-		return nil, p, next, err
-	}
-	return doc, p, schedule.Next(after), nil
-}
-
-func parseSchedule(s string) (cron.Schedule, error) {
-	schedule, err := cron.ParseStandard(s)
-	if err != nil {
-		return nil, fmt.Errorf("%w: spec.schedule %q: %w", api.ErrInvalid, s, err)
-	}
-	return schedule, nil
+	return resource.ReadPruner(r.Doc)
 }
 
 // pruneLoop runs the pruner at its schedule. The object is read every minute,
@@ -86,13 +48,13 @@ func parseSchedule(s string) (cron.Schedule, error) {
 func (a *Appliance) pruneLoop(ctx context.Context) error {
 	since := time.Now()
 	for every(ctx, time.Minute) {
-		_, p, next, err := a.pruner(since)
+		p, err := a.pruner()
 		if err != nil {
 			a.log.WarnContext(ctx, "image pruner is not readable", "err", err)
 			continue
 		}
 		now := time.Now()
-		if p.Suspend || now.Before(next) {
+		if p.Suspend || now.Before(p.Next(since)) {
 			continue
 		}
 		since = now
@@ -106,7 +68,7 @@ func (a *Appliance) pruneLoop(ctx context.Context) error {
 // prune applies the retention rules; what q leaves out, the ImagePruner says.
 func (a *Appliance) prune(ctx context.Context, q api.PruneRequest, actor string) (report meta.PruneReport, err error) {
 	defer a.metrics.prune.ended(q.DryRun, time.Now(), &err)
-	_, p, _, err := a.pruner(time.Now())
+	p, err := a.pruner()
 	if err != nil {
 		return meta.PruneReport{}, err
 	}

@@ -16,15 +16,12 @@ type State struct {
 
 // State reads memory only.
 func (a *Appliance) State() State {
-	s := State{
+	return State{
+		Reads:    a.served(),
 		Writes:   a.pushable(),
 		Pressure: blobstore.Pressure(a.pressure.Load()).String(),
 		Running:  a.traffic.running.Load(),
 	}
-	if a.closing.Load() {
-		s.Reads = errClosing
-	}
-	return s
 }
 
 // Alive returns nil unless the process hangs, so that only a new one can help:

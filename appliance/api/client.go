@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"skerry.dev/skerry/kube/resource"
 	"skerry.dev/skerry/meta"
 )
 
@@ -68,18 +69,31 @@ func (c *Client) Reload(ctx context.Context) (r ReloadReport, err error) {
 	return r, c.call(ctx, http.MethodPost, Prefix+"/reload", nil, &r)
 }
 
-// Pruner returns the ImagePruner as JSON.
-func (c *Client) Pruner(ctx context.Context, name string) (doc json.RawMessage, err error) {
-	return doc, c.call(ctx, http.MethodGet, prunerPath+url.PathEscape(name), nil, &doc)
+// Object is [Operator.Object].
+func (c *Client) Object(ctx context.Context, k resource.Kind, name string) (doc json.RawMessage, err error) {
+	return doc, c.call(ctx, http.MethodGet, k.Path()+"/"+url.PathEscape(name), nil, &doc)
 }
 
-// ApplyPruner stores an ImagePruner in YAML or JSON.
-func (c *Client) ApplyPruner(ctx context.Context, name string, doc []byte) error {
-	resp, err := c.send(ctx, http.MethodPut, prunerPath+url.PathEscape(name), bytes.NewReader(doc))
-	if err != nil {
-		return err
-	}
-	return resp.Body.Close()
+// Objects is [Operator.Objects].
+func (c *Client) Objects(ctx context.Context, k resource.Kind) ([]json.RawMessage, error) {
+	var list objectList
+	err := c.call(ctx, http.MethodGet, k.Path(), nil, &list)
+	return list.Items, err
+}
+
+// Reveal is [Operator.Reveal].
+func (c *Client) Reveal(ctx context.Context, n ObjectName) (doc json.RawMessage, err error) {
+	return doc, c.call(ctx, http.MethodPost, Prefix+"/objects/reveal", n, &doc)
+}
+
+// ApplyObject is [Operator.ApplyObject].
+func (c *Client) ApplyObject(ctx context.Context, q ApplyRequest) (a Applied, err error) {
+	return a, c.call(ctx, http.MethodPost, Prefix+"/objects/apply", q, &a)
+}
+
+// DeleteObject is [Operator.DeleteObject].
+func (c *Client) DeleteObject(ctx context.Context, n ObjectName) error {
+	return c.call(ctx, http.MethodPost, Prefix+"/objects/delete", n, nil)
 }
 
 // Scrub is [Operator.Scrub].

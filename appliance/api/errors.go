@@ -72,6 +72,8 @@ func failure(err error) *Failure {
 		code, reason = http.StatusConflict, "Conflict"
 	case errors.Is(err, meta.ErrName), errors.Is(err, ErrInvalid), errors.Is(err, errBadRequest):
 		code, reason = http.StatusBadRequest, "BadRequest"
+	case errors.Is(err, meta.ErrFull):
+		code, reason = http.StatusInsufficientStorage, "InsufficientStorage"
 	case errors.Is(err, meta.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 		code, reason = http.StatusServiceUnavailable, "ServiceUnavailable"
 	}

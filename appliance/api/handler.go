@@ -17,7 +17,6 @@ import (
 const Prefix = "/apis/skerry.dev/v1"
 
 const (
-	prunerPath  = "/apis/imageregistry.operator.openshift.io/v1/imagepruners/"
 	backupPath  = Prefix + "/backup"
 	bodyMax     = 1 << 20 // bytes of a request
 	contentJSON = "application/json"
@@ -43,7 +42,7 @@ type handler struct {
 // An operation answers one kind of request, of a caller that was let in.
 type operation func(w http.ResponseWriter, r *http.Request, actor string) error
 
-// Handler serves the control API under /apis/.
+// Handler serves the control API under /apis/, and core objects under /api/.
 func Handler(cfg Config) http.Handler {
 	h := handler{cfg}
 	op := cfg.Operator
@@ -91,9 +90,10 @@ func Handler(cfg Config) http.Handler {
 	on("POST "+Prefix+"/scrub", h.scrub)
 	on("POST "+Prefix+"/check", h.check)
 	on("GET "+backupPath, h.backup)
-	on("GET "+prunerPath+"{name}", h.getPruner)
-	on("PUT "+prunerPath+"{name}", h.putPruner)
-	on("/apis/", func(http.ResponseWriter, *http.Request, string) error { return errNoSuchOperation })
+	objects(op, on)
+	for _, rest := range []string{"/apis/", "/api/"} {
+		on(rest, func(http.ResponseWriter, *http.Request, string) error { return errNoSuchOperation })
+	}
 	return mux
 }
 
@@ -175,27 +175,6 @@ func readBody(r *http.Request) ([]byte, error) {
 		return nil, fmt.Errorf("%w: body is over %d bytes", errBadRequest, bodyMax)
 	}
 	return body, nil
-}
-
-func (h handler) getPruner(w http.ResponseWriter, r *http.Request, _ string) error {
-	doc, err := h.Operator.Object(r.Context(), "ImagePruner", r.PathValue("name"))
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", contentJSON)
-	_, err = w.Write(doc)
-	return err
-}
-
-func (h handler) putPruner(w http.ResponseWriter, r *http.Request, _ string) error {
-	body, err := readBody(r)
-	if err != nil {
-		return err
-	}
-	if err := h.Operator.ApplyObject(r.Context(), body); err != nil {
-		return err
-	}
-	return h.getPruner(w, r, "")
 }
 
 func (h handler) scrub(w http.ResponseWriter, r *http.Request, _ string) error {

@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"time"
 
 	"github.com/opencontainers/go-digest"
 
+	"skerry.dev/skerry/kube/resource"
 	"skerry.dev/skerry/meta"
 )
 
@@ -42,10 +44,16 @@ type Operator interface {
 	// an error nothing has changed.
 	Reload(ctx context.Context) (ReloadReport, error)
 
-	// Object returns a configuration object as JSON, with its status.
+	// Object and Objects return configuration objects as JSON, with their status.
+	// Secret values are hidden.
 	Object(ctx context.Context, kind, name string) ([]byte, error)
-	// ApplyObject stores a configuration object (YAML or JSON).
-	ApplyObject(ctx context.Context, doc []byte) error
+	Objects(ctx context.Context, kind string) ([][]byte, error)
+	// Reveal is Object with secret values.
+	Reveal(ctx context.Context, n ObjectName, actor string) ([]byte, error)
+	// ApplyObject stores a configuration object, or tells what that would change.
+	ApplyObject(ctx context.Context, q ApplyRequest, actor string) (Applied, error)
+	// DeleteObject removes an object. Those that there must be get their defaults.
+	DeleteObject(ctx context.Context, n ObjectName, actor string) error
 }
 
 // Status is how the registry is doing.
@@ -62,6 +70,8 @@ type Status struct {
 	Disk       DiskStatus `json:"disk"`
 	TLS        TLSStatus  `json:"tls"`
 	Contents   meta.Stats `json:"contents"`
+	// Conditions are those of config.imageregistry/cluster.
+	Conditions []Condition `json:"conditions"`
 	// Quarantined lists blobs whose bytes were found damaged.
 	Quarantined []digest.Digest `json:"quarantined,omitempty"`
 }
@@ -136,6 +146,31 @@ type SettingChange struct {
 	From    string `json:"from"`
 	To      string `json:"to"`
 	Applied bool   `json:"applied"` // false: it waits for a restart
+}
+
+// Condition is one line of an object's status.
+type Condition = resource.Condition
+
+// ObjectName names a configuration object.
+type ObjectName struct {
+	Kind string `json:"kind"` // as in the object itself
+	Name string `json:"name"`
+}
+
+// ApplyRequest brings a configuration object.
+type ApplyRequest struct {
+	Document string `json:"document"` // one object in YAML or JSON
+	DryRun   bool   `json:"dryRun"`   // only tell
+}
+
+// Applied tells what an apply did.
+type Applied struct {
+	Object   string            `json:"object"` // as in config.imageregistry/cluster
+	Result   string            `json:"result"` // created, configured or unchanged
+	DryRun   bool              `json:"dryRun,omitempty"`
+	Changes  []resource.Change `json:"changes,omitempty"`
+	Warnings []string          `json:"warnings,omitempty"` // what is missing, and what has no meaning here
+	Document json.RawMessage   `json:"document"`           // as it is now, with its status
 }
 
 // Failure is the body of every answer that is not 2xx: the shape of

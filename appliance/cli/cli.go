@@ -81,6 +81,8 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			statusCommand(),
 			getCommand(),
 			applyCommand(),
+			deleteCommand(),
+			explainCommand(),
 			userCommand(),
 			tokenCommand(),
 			roleCommand(),

@@ -6,9 +6,25 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
+
+// level is how much is logged: what the machine's configuration says, unless the
+// Config object asks for something else.
+type level struct {
+	machine slog.LevelVar
+	asked   atomic.Pointer[slog.Level]
+}
+
+// Level implements [slog.Leveler].
+func (l *level) Level() slog.Level {
+	if asked := l.asked.Load(); asked != nil {
+		return *asked
+	}
+	return l.machine.Level()
+}
 
 // newLogger logs to w in a format of the table: text, or else JSON.
 func newLogger(w io.Writer, format string, level slog.Leveler) *slog.Logger {

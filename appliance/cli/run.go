@@ -33,7 +33,7 @@ type process struct {
 	hangup     <-chan os.Signal
 	load       func() (*configuration, error)
 
-	level slog.LevelVar
+	level level
 
 	mu   sync.Mutex     // guards conf; held for a whole reload
 	conf *configuration // what runs, settings that wait for a restart as they were
@@ -100,7 +100,7 @@ func (p *process) status() string {
 	s := p.appliance.State()
 	switch {
 	case s.Reads != nil:
-		return fmt.Sprintf("stopping: %d requests are running", s.Running)
+		return fmt.Sprintf("%v: %d requests are running", s.Reads, s.Running)
 	case s.Writes != nil:
 		return fmt.Sprintf("reads are served, writes are not: %v; disk pressure %s", s.Writes, s.Pressure)
 	}
@@ -145,7 +145,7 @@ func (p *process) reload(ctx context.Context) (api.ReloadReport, error) {
 		return report, fmt.Errorf("%w: nothing has changed:\n%w", api.ErrInvalid, err)
 	}
 	p.conf = next
-	p.level.Set(next.level())
+	p.level.machine.Set(next.level())
 	next.logWarnings(ctx, p.log)
 	for _, c := range changes {
 		if c.Live {

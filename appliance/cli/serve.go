@@ -60,14 +60,14 @@ func newProcess(c *cli.Context, hangup <-chan os.Signal) (*process, error) {
 		return nil, err
 	}
 	p := &process{hangup: hangup, conf: conf}
-	p.level.Set(conf.level())
+	p.level.machine.Set(conf.level())
 	p.log = newLogger(c.App.ErrWriter, conf.values.LogFormat, &p.level)
 	conf.logWarnings(c.Context, p.log)
 	p.load = func() (*configuration, error) { return load(c) }
 	if conf.file != "" { // a file that was there and is gone is a mistake, not a wish for the defaults
 		p.load = func() (*configuration, error) { return loadFile(c, conf.file, true, given(c)) }
 	}
-	conf.values.Reread = p.reload
+	conf.values.Reread, conf.values.Verbosity = p.reload, p.level.asked.Store
 	p.supervisor, err = newSupervisor()
 	return p, err
 }

@@ -52,6 +52,16 @@ func status(c *cli.Context) error {
 		for _, d := range s.Quarantined {
 			row(w, "Quarantined", d)
 		}
+		row(w)
+		row(w, "CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE")
+		for _, c := range s.Conditions {
+			first, rest, more := strings.Cut(c.Message, "\n")
+			row(w, c.Type, c.Status, age(c.Since), c.Reason, first)
+			for line := ""; more; {
+				line, rest, more = strings.Cut(rest, "\n")
+				row(w, "", "", "", "", line)
+			}
+		}
 	})
 }
 

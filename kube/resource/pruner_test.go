@@ -16,11 +16,10 @@ func TestTheDefaultPrunerIsOpenShifts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, p, err := resource.DecodePruner(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p.Schedule != "0 0 * * *" || p.Suspend || p.KeepTagRevisions != 3 || p.KeepYoungerThan != time.Hour {
+	p := readPruner(t, string(doc))
+	midnight := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
+	if !p.Next(midnight.Add(-time.Hour)).Equal(midnight) || p.Suspend ||
+		p.KeepTagRevisions != 3 || p.KeepYoungerThan != time.Hour {
 		t.Errorf("default: %+v", p)
 	}
 }
@@ -33,7 +32,8 @@ func TestPrunerFields(t *testing.T) {
 		{"empty", "spec: {}", func(p resource.Pruner) bool { return p.KeepTagRevisions == 3 }},
 		{"zero revisions", "spec: {keepTagRevisions: 0}", func(p resource.Pruner) bool { return p.KeepTagRevisions == 0 }},
 		{"schedule", "spec: {schedule: '*/5 * * * *', suspend: true}", func(p resource.Pruner) bool {
-			return p.Schedule == "*/5 * * * *" && p.Suspend
+			noon := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+			return p.Next(noon).Equal(noon.Add(5*time.Minute)) && p.Suspend
 		}},
 		{
 			"duration wins over the old field", "spec: {keepYoungerThan: 1000, keepYoungerThanDuration: 2h}",
@@ -43,13 +43,10 @@ func TestPrunerFields(t *testing.T) {
 			"the old field alone", "spec: {keepYoungerThan: 3600000000000}",
 			func(p resource.Pruner) bool { return p.KeepYoungerThan == time.Hour },
 		},
-		{"pod fields are named", "spec: {nodeSelector: {a: b}, tolerations: [{key: k}]}", func(p resource.Pruner) bool {
-			return strings.Join(p.NotApplicable, " ") == "nodeSelector tolerations"
-		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, p, err := resource.DecodePruner([]byte(head + c.spec)); err != nil || !c.check(p) {
-				t.Errorf("%+v, %v", p, err)
+			if p := readPruner(t, head+c.spec); !c.check(p) {
+				t.Errorf("%+v", p)
 			}
 		})
 	}
@@ -61,31 +58,62 @@ func TestAWrongPrunerIsRefusedWithTheFieldsName(t *testing.T) {
 		{head + "spec: {keepTagRevisions: -1}", "spec.keepTagRevisions"},
 		{head + "spec: {keepYoungerThanDuration: -1h}", "spec.keepYoungerThanDuration"},
 		{head + "spec: {logLevel: Loud}", "spec.logLevel"},
+		{head + "spec: {schedule: every now and then}", "spec.schedule"},
 		{strings.Replace(head, "name: cluster", "name: mine", 1), "metadata.name"},
-		{strings.Replace(head, "ImagePruner", "Pruner", 1), "kind Pruner"},
+		{strings.Replace(head, "ImagePruner", "Pruner", 1), "kind Pruner of imageregistry"},
 	} {
-		if _, _, err := resource.DecodePruner([]byte(c.doc)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := resource.Decode([]byte(c.doc)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s\ngot %v, want it to name %s", c.doc, err, c.want)
 		}
 	}
 }
 
 func TestStatusTellsScheduleAndFailure(t *testing.T) {
-	kept, _, err := resource.DecodePruner([]byte(head + "spec: {affinity: {}}"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	kept := store(t, head+"spec: {nodeSelector: {a: b}, tolerations: [{key: k}], failedJobsHistoryLimit: 3}")
 	next := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
-	doc, err := resource.PrunerWithStatus(kept, resource.PrunerRun{At: next, Err: errors.New("disk on fire")}, next)
+	last := resource.PrunerRun{At: next, Err: errors.New("disk on fire")}
+	doc, err := resource.PrunerWithStatus(kept, last, next, always(next))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`"type":"Scheduled","status":"True"`, "2026-11-21T00:00:00Z", "not applicable here: affinity",
+		`"type":"Scheduled","status":"True"`, "2026-11-21T00:00:00Z",
+		"spec.nodeSelector: the pruner is part", "spec.tolerations: ",
 		`"type":"Failed","status":"True"`, `"reason":"JobFailed"`, "disk on fire",
 	} {
 		if !strings.Contains(string(doc), want) {
 			t.Errorf("status lacks %s:\n%s", want, doc)
 		}
 	}
+	if strings.Contains(string(doc), "spec.failedJobsHistoryLimit") {
+		t.Errorf("OpenShift's default is named as not applicable:\n%s", doc)
+	}
+}
+
+// store returns what is stored of an object that is new.
+func store(t *testing.T, doc string) []byte {
+	t.Helper()
+	d, err := resource.Decode([]byte(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, _, err := d.Revise(nil, resource.Stamp{UID: "uid", Now: time.Unix(1_800_000_000, 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stored
+}
+
+// always is the memory of conditions that have been so since a time.
+func always(at time.Time) resource.Since {
+	return func(string, string) time.Time { return at }
+}
+
+func readPruner(t *testing.T, doc string) resource.Pruner {
+	t.Helper()
+	p, err := resource.ReadPruner(store(t, doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
