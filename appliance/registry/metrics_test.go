@@ -18,10 +18,10 @@ import (
 )
 
 // counting is a world whose registry counts, and what it counted.
-func counting(t *testing.T, change ...func(*registry.Config)) (*world, func(lines ...string)) {
+func counting(t *testing.T) (*world, func(lines ...string)) {
 	t.Helper()
 	m := registry.NewMetrics()
-	w := newWorld(t, append(change, func(c *registry.Config) { c.Metrics = m })...)
+	w := newWorld(t, func(c *registry.Config) { c.Metrics = m })
 	all := prometheus.NewPedanticRegistry()
 	for _, c := range m.Collectors() {
 		all.MustRegister(c)
