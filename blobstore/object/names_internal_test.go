@@ -26,7 +26,8 @@ func TestPathsAreReadBack(t *testing.T) {
 	hex := digest.FromString("x").Encoded()
 	for _, path := range []string{
 		"", "/blobs", "/blobs/sha256/00/" + hex, "/blobs/md5/" + hex[:2] + "/" + hex,
-		"/blobs/sha256/" + hex[:2] + "/" + hex + "0", "/blobs/sha256/" + hex[:2] + "/../" + hex, "/quarantine/x-sha256-" + hex,
+		"/blobs/sha256/" + hex[:2] + "/" + hex + "0", "/blobs/sha256/" + hex[:2] + "/../" + hex,
+		"/quarantine/x-sha256-" + hex,
 	} {
 		if d, ok := parseBlobPath(path); ok {
 			t.Errorf("%q is taken for %s", path, d)
