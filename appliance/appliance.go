@@ -17,7 +17,6 @@ import (
 	"skerry.dev/skerry/appliance/auth"
 	"skerry.dev/skerry/appliance/registry"
 	"skerry.dev/skerry/blobstore"
-	"skerry.dev/skerry/blobstore/object"
 	"skerry.dev/skerry/kube/resource"
 	"skerry.dev/skerry/meta"
 	"skerry.dev/skerry/raft"
@@ -32,8 +31,7 @@ type Appliance struct {
 	started         time.Time
 	metrics         *metrics
 	dir             *dataDir
-	blobs           bytesStore
-	bucket          *object.Store // blobs, where they are not on this disk; else nil
+	blobs           *blobstore.Store
 	db              *meta.DB
 	node            *raft.Node
 	meta            *meta.Store
@@ -118,11 +116,7 @@ func openStores(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance
 	if a.dir, err = openDataDir(cfg.Data); err != nil {
 		return nil, err
 	}
-	a.warnEphemeral()
-	if err = a.dir.checkLocation(cfg.Storage); err != nil {
-		return nil, err
-	}
-	a.blobs, a.bucket, err = openBytes(ctx, cfg.Storage, blobstore.Config{
+	a.blobs, err = blobstore.Open(blobstore.Config{
 		Dir: a.dir.join(storageName), Log: log,
 		Soft: cfg.DiskSoft, High: cfg.DiskHigh, Critical: cfg.DiskCritical,
 	})
@@ -137,10 +131,7 @@ func openStores(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance
 	}
 
 	// With the other nodes: agreement. There are none yet; the log is the same.
-	if err := a.agree(ctx); err != nil {
-		return nil, err
-	}
-	return a, a.claimBucket(ctx)
+	return a, a.agree(ctx)
 }
 
 // agree starts the log that every change of the metadata goes through.
@@ -189,7 +180,6 @@ func (a *Appliance) openRegistry(ctx context.Context) error {
 	a.registry, err = registry.Handler(ctx, registry.Config{
 		Meta:       a.meta,
 		Blobs:      a.blobs,
-		Redirect:   a.redirect(),
 		Auth:       registryAuth{a.authority},
 		Audit:      a.registryEvent,
 		Log:        a.log,
@@ -225,9 +215,6 @@ func (a *Appliance) Run(ctx context.Context) error {
 	g.Go(func() error { return a.objectLoop(ctx) })
 	g.Go(func() error { return a.scrubLoop(ctx) })
 	g.Go(func() error { return a.purgeLoop(ctx) })
-	if a.bucket != nil {
-		g.Go(func() error { return a.reachLoop(ctx) })
-	}
 	if a.tls != nil {
 		g.Go(func() error { return a.tls.Run(ctx) })
 	}

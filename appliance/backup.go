@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
-
-	"skerry.dev/skerry/blobstore"
 )
 
 // An archive is a tar of, in this order: its head, the database, the CA's
@@ -36,8 +34,6 @@ type archiveInfo struct {
 	Node    string    `json:"node"`
 	Created time.Time `json:"created"`
 	Index   uint64    `json:"index"` // of the metadata log
-	// StorageOwner is whose an object store's bucket is; see Appliance.storageOwner.
-	StorageOwner string `json:"storageOwner,omitempty"`
 
 	Blobs   int64           `json:"blobs,omitempty"`
 	Bytes   int64           `json:"bytes,omitempty"`
@@ -52,11 +48,6 @@ func (a *Appliance) backup(ctx context.Context, w io.Writer) error {
 	a.sweeping.Lock()
 	defer a.sweeping.Unlock()
 	info := archiveInfo{Format: archiveFormat, Version: Version(), Node: a.cfg.Node, Created: time.Now().UTC()}
-	owner, err := a.storageOwner(ctx) // before the snapshot, which then has it too
-	if err != nil && a.bucket != nil {
-		return err
-	}
-	info.StorageOwner = owner // without one, on a full disk, it is restored to a disk only
 	ar := &archiver{tw: tar.NewWriter(w), created: info.Created}
 	blobs, err := a.backupMetadata(ctx, ar, &info)
 	if err != nil {
@@ -116,7 +107,7 @@ func (a *Appliance) backupBlobs(ctx context.Context, ar *archiver, blobs []archi
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		ok, err := a.backupBlob(ctx, ar, b)
+		ok, err := a.backupBlob(ar, b)
 		if err != nil {
 			return fmt.Errorf("back up blob %s: %w", b.digest, err)
 		}
@@ -131,20 +122,14 @@ func (a *Appliance) backupBlobs(ctx context.Context, ar *archiver, blobs []archi
 }
 
 // backupBlob reports whether the bytes were what their name says.
-func (a *Appliance) backupBlob(ctx context.Context, ar *archiver, b archivedBlob) (ok bool, err error) {
-	f, err := a.blobs.Open(ctx, b.digest)
-	if away(err) {
-		return false, err
-	}
+func (a *Appliance) backupBlob(ar *archiver, b archivedBlob) (ok bool, err error) {
+	f, err := a.blobs.Open(b.digest)
 	if err != nil {
-		return false, nil // missing or unreadable: the tail names it
+		return false, nil //nolint:nilerr // missing or unreadable: the tail names it
 	}
 	defer f.Close()
-	if size, err := f.Seek(0, io.SeekEnd); err != nil || size != b.size {
+	if st, err := f.Stat(); err != nil || st.Size() != b.size {
 		return false, nil //nolint:nilerr // of another size: the tail names it
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return false, err
 	}
 	v := b.digest.Verifier()
 	content := &padded{from: f, left: b.size}
@@ -152,16 +137,7 @@ func (a *Appliance) backupBlob(ctx context.Context, ar *archiver, b archivedBlob
 	if err := ar.add(name, b.size, readerTo{io.TeeReader(content, v)}); err != nil {
 		return false, err
 	}
-	if away(content.err) {
-		return false, content.err
-	}
 	return v.Verified(), nil
-}
-
-// away reports whether an error says nothing about a blob: what keeps it does not
-// answer.
-func away(err error) bool {
-	return errors.Is(err, blobstore.ErrUnavailable) || errors.Is(err, blobstore.ErrRefused)
 }
 
 // padded gives as many bytes as the archive was told to expect: zeros, from
@@ -169,18 +145,19 @@ func away(err error) bool {
 type padded struct {
 	from io.Reader
 	left int64
-	err  error // why it is zeros from here on
+	bad  bool
 }
 
-func (p *padded) Read(b []byte) (n int, _ error) {
+func (p *padded) Read(b []byte) (n int, err error) {
 	if p.left == 0 {
 		return 0, io.EOF
 	}
 	b = b[:min(int64(len(b)), p.left)]
-	if p.err == nil {
-		n, p.err = p.from.Read(b)
+	if !p.bad {
+		n, err = p.from.Read(b)
+		p.bad = err != nil
 	}
-	if p.err != nil && n == 0 {
+	if p.bad && n == 0 {
 		clear(b)
 		n = len(b)
 	}

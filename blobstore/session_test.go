@@ -1,7 +1,6 @@
 package blobstore_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -32,7 +31,7 @@ func begin(t *testing.T, s *blobstore.Store, data []byte) (id string) {
 	return u.ID()
 }
 
-func finish(ctx context.Context, s *blobstore.Store, id string, more []byte, d digest.Digest) error {
+func finish(s *blobstore.Store, id string, more []byte, d digest.Digest) error {
 	u, err := s.Resume("r", id)
 	if err != nil {
 		return err
@@ -40,7 +39,7 @@ func finish(ctx context.Context, s *blobstore.Store, id string, more []byte, d d
 	if _, err := u.Write(more); err != nil {
 		return errors.Join(err, u.Close())
 	}
-	pin, err := u.Commit(ctx, d)
+	pin, err := u.Commit(d)
 	if err != nil {
 		return errors.Join(err, u.Close())
 	}
@@ -73,7 +72,7 @@ func TestBytesAreHashedOnceBetweenRequests(t *testing.T) {
 	s := open(t, dir)
 	id := begin(t, s, []byte("hello, "))
 	damage(t, dir, id)
-	if err := finish(t.Context(), s, id, []byte("world"), digest.FromString("hello, world")); err != nil {
+	if err := finish(s, id, []byte("world"), digest.FromString("hello, world")); err != nil {
 		t.Errorf("the bytes were read again: %v", err)
 	}
 }
@@ -87,11 +86,10 @@ func TestBytesAreHashedAgainAfterARestart(t *testing.T) {
 	}
 	damage(t, dir, id)
 	s = open(t, dir)
-	err := finish(t.Context(), s, id, []byte("world"), digest.FromString("hello, world"))
-	if !errors.Is(err, blobstore.ErrDigest) {
+	if err := finish(s, id, []byte("world"), digest.FromString("hello, world")); !errors.Is(err, blobstore.ErrDigest) {
 		t.Errorf("bytes that changed were published, or: %v", err)
 	}
-	if err := finish(t.Context(), s, id, nil, digest.FromString("!ello, world")); err != nil {
+	if err := finish(s, id, nil, digest.FromString("!ello, world")); err != nil {
 		t.Errorf("what is on the disk: %v", err)
 	}
 }
@@ -123,7 +121,7 @@ func TestIdleUploadsDoNotUseUpDescriptors(t *testing.T) {
 	}
 	for i, id := range ids {
 		damage(t, dir, id) // the hash is remembered even where the file was closed
-		if err := finish(t.Context(), s, id, []byte("end"), digest.FromString(fmt.Sprintf("upload %d end", i))); err != nil {
+		if err := finish(s, id, []byte("end"), digest.FromString(fmt.Sprintf("upload %d end", i))); err != nil {
 			t.Fatalf("upload %d: %v", i, err)
 		}
 	}
@@ -151,7 +149,7 @@ func TestForgottenUploadIsFoundOnDisk(t *testing.T) {
 	if size, _, err := s.StatUpload("r", id); size != 4 || err != nil {
 		t.Errorf("stat: %d, %v", size, err)
 	}
-	if err := finish(t.Context(), s, id, []byte("new"), digest.FromString("old new")); err != nil {
+	if err := finish(s, id, []byte("new"), digest.FromString("old new")); err != nil {
 		t.Error(err)
 	}
 	if n, _, err := s.PurgeUploads(t.Context(), time.Now().Add(time.Hour)); n != 1100 || err != nil {
@@ -170,7 +168,7 @@ func TestOneUploadAmongMany(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
-				err := finish(t.Context(), s, id, nil, digest.FromString("x"))
+				err := finish(s, id, nil, digest.FromString("x"))
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
@@ -202,6 +200,6 @@ func TestOneUploadAmongMany(t *testing.T) {
 	}
 	t.Logf("%d committed, %d busy, %d gone", committed, busy, gone)
 	if committed > 0 {
-		blobstoretest.MustHold(t, s, digest.FromString("x"), []byte("x"))
+		blobstoretest.MustHold(t, blobstoretest.Local(s), digest.FromString("x"), []byte("x"))
 	}
 }

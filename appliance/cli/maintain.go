@@ -182,11 +182,7 @@ func check(c *cli.Context) error {
 		if dirErr != nil {
 			return dirErr
 		}
-		from, storageErr := storage(c)
-		if storageErr != nil {
-			return storageErr
-		}
-		err = appliance.Check(c.Context, data, from, newLogger(c.App.ErrWriter, "text", slog.LevelWarn), found)
+		err = appliance.Check(c.Context, data, newLogger(c.App.ErrWriter, "text", slog.LevelWarn), found)
 	}
 	if err != nil {
 		return err
