@@ -212,7 +212,7 @@ func (m *model) unlink(ctx context.Context, repo meta.RepoName) {
 
 func (m *model) immutable(repo meta.RepoName, t meta.Tag) bool {
 	return slices.ContainsFunc(m.rules, func(r meta.TagRule) bool {
-		return meta.Match(r.Repositories, string(repo)) && meta.Match(r.Tags, string(t))
+		return meta.MatchGlob(r.Repositories, string(repo)) && meta.MatchGlob(r.Tags, string(t))
 	})
 }
 

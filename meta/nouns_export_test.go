@@ -88,9 +88,6 @@ func BeginCommand(s *Store) []byte { return encodeCommand(typeGCBegin, gcBegin{s
 // Pack packs a digest as keys do.
 var Pack = appendDigest
 
-// Match is the pattern matcher of tag rules.
-var Match = match
-
 // Transcode decodes a command and encodes it again.
 func Transcode(command []byte) ([]byte, error) {
 	t, body, err := splitCommand(command)

@@ -29,13 +29,14 @@ type ruleRecord struct {
 
 // matches says whether the rule makes the tag immutable.
 func (r TagRule) matches(repo RepoName, t Tag) bool {
-	return match(r.Repositories, string(repo)) && match(r.Tags, string(t)) &&
-		(r.Except == "" || !match(r.Except, string(t)))
+	return MatchGlob(r.Repositories, string(repo)) && MatchGlob(r.Tags, string(t)) &&
+		(r.Except == "" || !MatchGlob(r.Except, string(t)))
 }
 
-// match says whether pattern matches all of s, in time linear in both for each
-// star (the last star alone ever gives characters back).
-func match(pattern, s string) bool {
+// MatchGlob says whether pattern matches all of s: * stands for any characters, ?
+// for one. The last star alone ever gives characters back, so the time is bounded
+// by the product of the lengths.
+func MatchGlob(pattern, s string) bool {
 	star, resume := -1, 0
 	p, i := 0, 0
 	for i < len(s) {

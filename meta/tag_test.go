@@ -197,7 +197,7 @@ func TestPatternsMatchAsTheirRegularExpressionDoes(t *testing.T) {
 		quoted := regexp.QuoteMeta(p)
 		re := regexp.MustCompile("^(?s:" + strings.NewReplacer(`\*`, ".*", `\?`, ".").Replace(quoted) + ")$")
 		for _, s := range subjects {
-			if got := meta.Match(p, s); got != re.MatchString(s) {
+			if got := meta.MatchGlob(p, s); got != re.MatchString(s) {
 				t.Fatalf("match(%q, %q) = %v", p, s, got)
 			}
 		}

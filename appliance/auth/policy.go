@@ -108,7 +108,7 @@ func (g *grants) of(repo string) Action {
 		if glob.whole {
 			name = repo
 		}
-		if actions&glob.actions != glob.actions && matchGlob(glob.pattern, name) {
+		if actions&glob.actions != glob.actions && meta.MatchGlob(glob.pattern, name) {
 			actions |= glob.actions
 		}
 	}
@@ -131,27 +131,6 @@ func (g *grants) somewhere() (actions Action) {
 		actions |= glob.actions
 	}
 	return actions
-}
-
-// matchGlob says whether pattern matches all of s. The last star alone ever
-// gives characters back, so the time is bounded by the product of the lengths.
-func matchGlob(pattern, s string) bool {
-	star, resume, p, i := -1, 0, 0, 0
-	for i < len(s) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, resume = p, i
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
-			p, i = p+1, i+1
-		case star >= 0:
-			resume++
-			p, i = star+1, resume
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
 }
 
 // administrators is what the flag of an account is worth.

@@ -2,13 +2,12 @@ package cli
 
 import (
 	"io"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"skerry.dev/skerry/appliance/api"
+	"skerry.dev/skerry/appliance/setting"
 )
 
 func tokenCommand() *cli.Command {
@@ -60,19 +59,13 @@ func tokenCreate(c *cli.Context) error {
 	return tellSecret(c, secret, "The secret of "+args[0])
 }
 
-// parseExpires reads a time from now on; the zero time is never. Days are what
-// people count in, and time.ParseDuration does not.
+// parseExpires reads a time from now on; the zero time is never.
 func parseExpires(s string, now time.Time) (time.Time, error) {
 	if s == "never" {
 		return time.Time{}, nil
 	}
-	d, err := time.ParseDuration(s)
-	if days, ok := strings.CutSuffix(s, "d"); ok {
-		var n uint64
-		n, err = strconv.ParseUint(days, 10, 15)
-		d = time.Duration(n) * 24 * time.Hour
-	}
-	if err != nil || d <= 0 {
+	d, err := setting.ParsePeriod(s)
+	if err != nil {
 		return time.Time{}, usagef("--expires %q: want days as in 90d, hours as in 12h, or never", s)
 	}
 	return now.Add(d), nil

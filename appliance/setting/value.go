@@ -144,14 +144,16 @@ func Period(at *time.Duration) Value {
 		if none && s == "0" {
 			return 0, nil
 		}
-		return parsePeriod(s)
+		return ParsePeriod(s)
 	}
 	return scalar[time.Duration]{at: at, parse: parse, format: formatPeriod}
 }
 
 const day = 24 * time.Hour
 
-func parsePeriod(s string) (time.Duration, error) {
+// ParsePeriod reads a duration longer than none, in Go's form or with days: 90s, 24h,
+// 30d, 1d12h.
+func ParsePeriod(s string) (time.Duration, error) {
 	bad := fmt.Errorf("%q: want a duration as in 90s, 24h or 30d", s)
 	days, rest, ok := strings.Cut(s, "d")
 	if !ok {
