@@ -232,8 +232,15 @@ func TestMetricsOnThePublicAddressNeedPermission(t *testing.T) {
 			t.Errorf("%s with a wrong password: %d", path, got)
 		}
 	}
-	if got := n.value("skerry_auth_login_failures_total", "method", "password", "result", "failed"); got != 3 {
-		t.Errorf("%v failed logins, want 3", got)
+	mount := as("admin", "wrong")
+	if got := get("/v2/a/blobs/uploads/?from=b&mount="+digestOf(nil), func(r *http.Request) {
+		r.Method = http.MethodPost
+		mount(r)
+	}); got != http.StatusUnauthorized {
+		t.Errorf("mount with a wrong password: %d", got)
+	}
+	if got := n.value("skerry_auth_login_failures_total", "method", "password", "result", "failed"); got != 4 {
+		t.Errorf("%v failed logins, want 4", got)
 	}
 	token := func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+auth.TokenPrefix+"x") }
 	if got := get("/v2/", token); got != http.StatusUnauthorized {

@@ -69,8 +69,10 @@ func (h *front) allowMount(w http.ResponseWriter, r *http.Request, repo, from me
 	if err == nil {
 		return actor, from, h.writable()
 	}
-	var challenge *ChallengeError
-	if errors.As(err, &challenge) && challenge.Narrow || !errors.Is(err, ErrUnauthorized) && !errors.Is(err, ErrDenied) {
+	unknown := errors.Is(err, ErrUnauthorized)
+	if unknown && r.Header["Authorization"] != nil || !unknown && !errors.Is(err, ErrDenied) {
+		// What was shown is wrong, or a token too narrow: to ask again would only count
+		// as another failed login.
 		return "", "", err
 	}
 	actor, alone := h.allowPush(w, r, repo)
