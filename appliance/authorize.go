@@ -128,9 +128,7 @@ func (a registryAuth) challenge(r *http.Request, err error, access []registry.Ac
 	for i, need := range access {
 		needs[i] = auth.Access{Repo: string(need.Repo), Actions: authAction(need.Action)}
 	}
-	return &registry.ChallengeError{
-		Challenges: a.Challenges(r, err, needs...), Narrow: errors.Is(err, auth.ErrScope),
-	}
+	return &registry.ChallengeError{Challenges: a.Challenges(r, err, needs...)}
 }
 
 func authAction(a registry.Action) auth.Action {

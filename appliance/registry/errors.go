@@ -32,9 +32,6 @@ var (
 // A ChallengeError is [ErrUnauthorized] with the values of WWW-Authenticate.
 type ChallengeError struct {
 	Challenges []string // one header line each, RFC 9110 §11.6.1
-	// Narrow says that the caller may, but what it showed was not issued for it:
-	// with what the challenge asks for it will do.
-	Narrow bool
 }
 
 // Error says what is missing; the challenges are not part of it.
