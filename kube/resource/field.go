@@ -72,9 +72,10 @@ func join(lists ...[]Field) (all []Field) {
 func configFields() []Field {
 	return join(
 		fields(Honoured, "", "spec.", `managementState logLevel operatorLogLevel logging httpSecret readOnly
-			disableRedirect defaultRoute routes[].name routes[].hostname routes[].secretName replicas`),
+			defaultRoute routes[].name routes[].hostname routes[].secretName replicas`),
 		fields(Honoured, "", "spec.requests.", `read.maxRunning read.maxInQueue read.maxWaitInQueue
 			write.maxRunning write.maxInQueue write.maxWaitInQueue`),
+		fields(NotApplicable, "blobs on this disk are sent from here, never redirected", "spec.", "disableRedirect"),
 		fields(NotApplicable, noPods, "spec.", "nodeSelector tolerations affinity"),
 		fields(NotApplicable, "the process's limits are its service's: MemoryMax= and CPUQuota= of systemd",
 			"spec.", "resources"),
