@@ -30,29 +30,35 @@ DIST     = $(GO) run -C packaging/build -buildvcs=false . -root ../..
 # What unpacks a system must be root; everything is built before, by whoever runs make.
 ASROOT   = $(if $(filter 0,$(shell id -u)),,-exec 'sudo -E')
 VERSION ?=
+# The object stores that test/storage runs.
+STORES   = $$(packaging/tools/install test/storage/servers):$$(packaging/tools/npm test/storage/azurite)
+NODE     = node=nodejs npm=npm skopeo=skopeo
+# Google's storage client without its other protocol, which nothing here speaks: 12 MB.
+SMALLER  = disable_grpc_modules
 E2E      = $(GO) test -buildvcs=false $(JSON) -count=1
 
 .DEFAULT_GOAL := check
-.PHONY: help check build run test packages tools unit race lint fmt vuln fuzz bench bench-peers conformance clients acme alerts crash dist image packaging clean
+.PHONY: help check build run test packages tools unit race lint fmt vuln fuzz bench bench-peers conformance clients acme storage alerts crash dist image packaging clean
 
 check: build lint unit ## everything a change must pass, without other people's programs
 
 build: ## the static binary, bin/skerry, reproducible
-	CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags='-s -w' -o bin/skerry .
+	CGO_ENABLED=0 $(GO) build -buildvcs=false -tags $(SMALLER) -trimpath -ldflags='-s -w' -o bin/skerry .
 
 run: build ## build, and serve https://localhost:5000 with its data under ./data
 	bin/skerry serve --data $(DATA) --listen $(LISTEN)
 
 test: build ## everything: installs what it needs, runs every test, ends with "N passed, N failed"
 	@mkdir -p $(dir $(SUMMARY))
-	$(GO) run -buildvcs=false ./test/tally -summary $(SUMMARY) packages unit+tools lint conformance clients+acme alerts crash packaging
+	$(GO) run -buildvcs=false ./test/tally -summary $(SUMMARY) packages unit+tools lint conformance clients+acme storage alerts crash packaging
 
 packages: ## the Debian packages that tests need, if they are missing
-	@packaging/tools/packages $(RACE) $(DEBIAN) $(FUSE) $(ACME) $(PACKAGE)
+	@packaging/tools/packages $(RACE) $(DEBIAN) $(FUSE) $(ACME) $(NODE) $(PACKAGE)
 
 tools: ## the pinned Go tools, built once and kept in ~/.cache/skerry-tools
 	@packaging/tools/install packaging/tools
 	@packaging/tools/install packaging/tools/clients
+	@packaging/tools/install test/storage/servers
 	@packaging/tools/unpack prometheus
 
 unit: ## unit tests under the race detector, ladder and tidy included
@@ -97,6 +103,10 @@ alerts: ## alert rules, that they fire and when, and the dashboard's queries, by
 acme: build ## certificates from a real ACME server, and what happens without it
 	@packaging/tools/packages $(ACME)
 	$(E2E) -tags acme -timeout 10m ./test/acme
+
+storage: build ## blobs in S3, Google Cloud Storage and Azure, as versitygw, fake-gcs-server and Azurite serve them
+	@packaging/tools/packages $(NODE)
+	stores=$(STORES) && PATH="$$stores:$$PATH" $(E2E) -tags storage -timeout 20m ./test/storage
 
 crash: build ## kill it, or cut its power, at the worst instants and look at what is left
 	@packaging/tools/packages $(FUSE)

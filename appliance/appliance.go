@@ -17,6 +17,7 @@ import (
 	"skerry.dev/skerry/appliance/auth"
 	"skerry.dev/skerry/appliance/registry"
 	"skerry.dev/skerry/blobstore"
+	"skerry.dev/skerry/blobstore/object"
 	"skerry.dev/skerry/kube/resource"
 	"skerry.dev/skerry/meta"
 	"skerry.dev/skerry/raft"
@@ -31,7 +32,8 @@ type Appliance struct {
 	started         time.Time
 	metrics         *metrics
 	dir             *dataDir
-	blobs           *blobstore.Store
+	blobs           bytesStore
+	bucket          *object.Store // blobs, where they are not on this disk; else nil
 	db              *meta.DB
 	node            *raft.Node
 	meta            *meta.Store
@@ -116,7 +118,11 @@ func openStores(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance
 	if a.dir, err = openDataDir(cfg.Data); err != nil {
 		return nil, err
 	}
-	a.blobs, err = blobstore.Open(blobstore.Config{
+	a.warnEphemeral()
+	if err = a.dir.checkLocation(cfg.Storage); err != nil {
+		return nil, err
+	}
+	a.blobs, a.bucket, err = openBytes(ctx, cfg.Storage, blobstore.Config{
 		Dir: a.dir.join(storageName), Log: log,
 		Soft: cfg.DiskSoft, High: cfg.DiskHigh, Critical: cfg.DiskCritical,
 	})
@@ -131,7 +137,10 @@ func openStores(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance
 	}
 
 	// With the other nodes: agreement. There are none yet; the log is the same.
-	return a, a.agree(ctx)
+	if err := a.agree(ctx); err != nil {
+		return nil, err
+	}
+	return a, a.claimBucket(ctx)
 }
 
 // agree starts the log that every change of the metadata goes through.
@@ -180,6 +189,7 @@ func (a *Appliance) openRegistry(ctx context.Context) error {
 	a.registry, err = registry.Handler(ctx, registry.Config{
 		Meta:       a.meta,
 		Blobs:      a.blobs,
+		Redirect:   a.redirect(),
 		Auth:       registryAuth{a.authority},
 		Audit:      a.registryEvent,
 		Log:        a.log,
@@ -215,6 +225,9 @@ func (a *Appliance) Run(ctx context.Context) error {
 	g.Go(func() error { return a.objectLoop(ctx) })
 	g.Go(func() error { return a.scrubLoop(ctx) })
 	g.Go(func() error { return a.purgeLoop(ctx) })
+	if a.bucket != nil {
+		g.Go(func() error { return a.reachLoop(ctx) })
+	}
 	if a.tls != nil {
 		g.Go(func() error { return a.tls.Run(ctx) })
 	}

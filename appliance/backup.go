@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/go-digest"
+
+	"skerry.dev/skerry/blobstore"
 )
 
 // An archive is a tar of, in this order: its head, the database, the CA's
@@ -34,6 +36,8 @@ type archiveInfo struct {
 	Node    string    `json:"node"`
 	Created time.Time `json:"created"`
 	Index   uint64    `json:"index"` // of the metadata log
+	// StorageOwner is whose an object store's bucket is; see Appliance.storageOwner.
+	StorageOwner string `json:"storageOwner,omitempty"`
 
 	Blobs   int64           `json:"blobs,omitempty"`
 	Bytes   int64           `json:"bytes,omitempty"`
@@ -48,6 +52,11 @@ func (a *Appliance) backup(ctx context.Context, w io.Writer) error {
 	a.sweeping.Lock()
 	defer a.sweeping.Unlock()
 	info := archiveInfo{Format: archiveFormat, Version: Version(), Node: a.cfg.Node, Created: time.Now().UTC()}
+	owner, err := a.storageOwner(ctx) // before the snapshot, which then has it too
+	if err != nil && a.bucket != nil {
+		return err
+	}
+	info.StorageOwner = owner // without one, on a full disk, it is restored to a disk only
 	ar := &archiver{tw: tar.NewWriter(w), created: info.Created}
 	blobs, err := a.backupMetadata(ctx, ar, &info)
 	if err != nil {
@@ -107,7 +116,7 @@ func (a *Appliance) backupBlobs(ctx context.Context, ar *archiver, blobs []archi
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		ok, err := a.backupBlob(ar, b)
+		ok, err := a.backupBlob(ctx, ar, b)
 		if err != nil {
 			return fmt.Errorf("back up blob %s: %w", b.digest, err)
 		}
@@ -122,14 +131,20 @@ func (a *Appliance) backupBlobs(ctx context.Context, ar *archiver, blobs []archi
 }
 
 // backupBlob reports whether the bytes were what their name says.
-func (a *Appliance) backupBlob(ar *archiver, b archivedBlob) (ok bool, err error) {
-	f, err := a.blobs.Open(b.digest)
+func (a *Appliance) backupBlob(ctx context.Context, ar *archiver, b archivedBlob) (ok bool, err error) {
+	f, err := a.blobs.Open(ctx, b.digest)
+	if away(err) {
+		return false, err
+	}
 	if err != nil {
-		return false, nil //nolint:nilerr // missing or unreadable: the tail names it
+		return false, nil // missing or unreadable: the tail names it
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || st.Size() != b.size {
+	if size, err := f.Seek(0, io.SeekEnd); err != nil || size != b.size {
 		return false, nil //nolint:nilerr // of another size: the tail names it
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return false, err
 	}
 	v := b.digest.Verifier()
 	content := &padded{from: f, left: b.size}
@@ -137,7 +152,16 @@ func (a *Appliance) backupBlob(ar *archiver, b archivedBlob) (ok bool, err error
 	if err := ar.add(name, b.size, readerTo{io.TeeReader(content, v)}); err != nil {
 		return false, err
 	}
+	if away(content.err) {
+		return false, content.err
+	}
 	return v.Verified(), nil
+}
+
+// away reports whether an error says nothing about a blob: what keeps it does not
+// answer.
+func away(err error) bool {
+	return errors.Is(err, blobstore.ErrUnavailable) || errors.Is(err, blobstore.ErrRefused)
 }
 
 // padded gives as many bytes as the archive was told to expect: zeros, from
@@ -145,19 +169,18 @@ func (a *Appliance) backupBlob(ar *archiver, b archivedBlob) (ok bool, err error
 type padded struct {
 	from io.Reader
 	left int64
-	bad  bool
+	err  error // why it is zeros from here on
 }
 
-func (p *padded) Read(b []byte) (n int, err error) {
+func (p *padded) Read(b []byte) (n int, _ error) {
 	if p.left == 0 {
 		return 0, io.EOF
 	}
 	b = b[:min(int64(len(b)), p.left)]
-	if !p.bad {
-		n, err = p.from.Read(b)
-		p.bad = err != nil
+	if p.err == nil {
+		n, p.err = p.from.Read(b)
 	}
-	if p.bad && n == 0 {
+	if p.err != nil && n == 0 {
 		clear(b)
 		n = len(b)
 	}

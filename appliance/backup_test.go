@@ -51,7 +51,7 @@ func (b *slowBackup) restore() (data string, report *appliance.RestoreReport) {
 		t.Fatalf("the backup broke off: %v", err)
 	}
 	data = filepath.Join(t.TempDir(), "restored")
-	report, err := appliance.Restore(t.Context(), data, &b.read, quiet())
+	report, err := appliance.Restore(t.Context(), data, appliance.Storage{}, &b.read, quiet())
 	if err != nil {
 		t.Fatal(err)
 	}

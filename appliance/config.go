@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -85,6 +86,9 @@ type Config struct {
 	// the first the log warns, above the second uploads are refused, above the third every
 	// write but deletes is. Defaults 80, 90 and 95.
 	DiskSoft, DiskHigh, DiskCritical int
+	// Storage says where blobs are kept. Default: in Data.
+	Storage Storage
+
 	// DrainTimeout is how long running requests may take after a request to
 	// stop. Default 30 s.
 	DrainTimeout time.Duration
@@ -141,6 +145,7 @@ func Defaults() Config {
 		DiskHigh:     90,
 		DiskCritical: 95,
 		DrainTimeout: 30 * time.Second,
+		Storage:      Storage{Kind: StorageLocal},
 	}
 }
 
@@ -160,6 +165,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.DiskHigh = cmp.Or(c.DiskHigh, d.DiskHigh)
 	c.DiskCritical = cmp.Or(c.DiskCritical, d.DiskCritical)
 	c.DrainTimeout = cmp.Or(c.DrainTimeout, d.DrainTimeout)
+	c.Storage.Kind = cmp.Or(c.Storage.Kind, d.Storage.Kind)
 	if c.Node == "" {
 		name, err := os.Hostname()
 		if err != nil {
@@ -200,7 +206,7 @@ func (c Config) Conflicts() []Conflict {
 	if _, err := c.OIDC.open(nil); err != nil {
 		found = append(found, Conflict{[]string{"oidc-issuer", "oidc-audience", "oidc-ca"}, err.Error()})
 	}
-	return append(append(found, c.exposed()...), c.negative()...)
+	return slices.Concat(found, c.exposed(), c.Storage.Conflicts(), c.negative())
 }
 
 // exposed is what is wrong with the address for scrapers.

@@ -132,7 +132,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 // checkClean fails the test when the data violates an invariant.
 func checkClean(t *testing.T, data string) {
 	t.Helper()
-	err := appliance.Check(context.WithoutCancel(t.Context()), data, quiet(), func(p problem) {
+	err := appliance.Check(context.WithoutCancel(t.Context()), data, appliance.Storage{}, quiet(), func(p problem) {
 		t.Errorf("check: %s %s: %s", p.Invariant, p.Where, p.What)
 	})
 	if err != nil {

@@ -60,7 +60,7 @@ func (a *Appliance) sweep(ctx context.Context) error {
 			return err
 		}
 		after = items[len(items)-1].ID
-		gone, err := a.unlink(items)
+		gone, err := a.unlink(ctx, items)
 		if len(gone) > 0 {
 			err = errors.Join(err, a.meta.Swept(ctx, gone))
 		}
@@ -70,9 +70,9 @@ func (a *Appliance) sweep(ctx context.Context) error {
 	}
 }
 
-func (a *Appliance) unlink(items []meta.TrashItem) (gone []uint64, err error) {
+func (a *Appliance) unlink(ctx context.Context, items []meta.TrashItem) (gone []uint64, err error) {
 	for _, item := range items {
-		freed, err := a.blobs.Remove(item.Digest, func() (bool, error) { return a.meta.Known(item.Digest) })
+		freed, err := a.blobs.Remove(ctx, item.Digest, func() (bool, error) { return a.meta.Known(item.Digest) })
 		switch {
 		case errors.Is(err, blobstore.ErrPinned):
 		case err != nil:

@@ -63,7 +63,7 @@ func (a *Appliance) writable() error {
 	return nil
 }
 
-func (a *Appliance) status() (api.Status, error) {
+func (a *Appliance) status(ctx context.Context) (api.Status, error) {
 	usage, err := a.blobs.Usage()
 	if err != nil {
 		return api.Status{}, err
@@ -72,7 +72,7 @@ func (a *Appliance) status() (api.Status, error) {
 	if err != nil {
 		return api.Status{}, err
 	}
-	damaged, err := a.blobs.Quarantined()
+	damaged, err := a.quarantined(ctx)
 	if err != nil {
 		return api.Status{}, err
 	}
@@ -85,13 +85,15 @@ func (a *Appliance) status() (api.Status, error) {
 		Leader: a.node.Status().Leading, ReadOnly: a.readOnly(), ReadReady: a.served() == nil,
 		Disk: api.DiskStatus{
 			Total: usage.Total, Free: usage.Free, Reserve: usage.Reserve, Pressure: usage.State.String(),
+			Ephemeral: fleeting(a.dir.path),
 		},
 		TLS:        a.tlsStatus(),
+		Storage:    a.storageStatus(),
 		Contents:   contents,
 		Conditions: conditions,
 	}
 	for _, b := range damaged {
-		if _, err := a.blobs.Stat(b.Digest); errors.Is(err, blobstore.ErrNotFound) { // else it was pushed again
+		if _, err := a.blobs.Stat(ctx, b.Digest); errors.Is(err, blobstore.ErrNotFound) { // else it was pushed again
 			s.Quarantined = append(s.Quarantined, b.Digest)
 		}
 	}

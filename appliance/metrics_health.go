@@ -1,6 +1,7 @@
 package appliance
 
 import (
+	"context"
 	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,7 +58,7 @@ func (h health) Collect(to chan<- prometheus.Metric) {
 	gauge(h.ready, reads, "reads")
 	gauge(h.ready, writes, "writes")
 	gauge(h.period, h.a.config().ScrubPeriod.Seconds())
-	if n, err := h.a.damaged(); err != nil {
+	if n, err := h.a.damaged(context.Background()); err != nil {
 		to <- prometheus.NewInvalidMetric(h.damaged, err)
 	} else {
 		gauge(h.damaged, float64(n))
@@ -66,8 +67,8 @@ func (h health) Collect(to chan<- prometheus.Metric) {
 
 // damaged counts the blobs that are missed because their bytes are in
 // quarantine.
-func (a *Appliance) damaged() (n int, err error) {
-	aside, err := a.blobs.Quarantined()
+func (a *Appliance) damaged(ctx context.Context) (n int, err error) {
+	aside, err := a.quarantined(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -77,7 +78,7 @@ func (a *Appliance) damaged() (n int, err error) {
 			continue
 		}
 		seen[b.Digest.String()] = true
-		if _, err := a.blobs.Stat(b.Digest); !errors.Is(err, blobstore.ErrNotFound) {
+		if _, err := a.blobs.Stat(ctx, b.Digest); !errors.Is(err, blobstore.ErrNotFound) {
 			continue // pushed again
 		}
 		known, err := a.meta.Known(b.Digest)

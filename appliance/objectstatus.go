@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"skerry.dev/skerry/kube/resource"
 	"skerry.dev/skerry/meta"
 )
@@ -110,6 +108,7 @@ func (a *Appliance) configFacts(doc []byte, since resource.Since) (resource.Conf
 		Version:   Version(),
 		Serving:   c.State != resource.Removed && a.served() == nil,
 		Ephemeral: a.ephemeral(),
+		Bucket:    a.bucketFacts(),
 		Storage:   c.Storage.With(secret),
 		Since:     since,
 	}
@@ -200,14 +199,11 @@ func (a *Appliance) secret(name string) (map[string][]byte, error) {
 
 // ephemeral reports whether the data directory is in memory.
 func (a *Appliance) ephemeral() bool {
-	var fs unix.Statfs_t
-	if err := unix.Statfs(a.cfg.Data, &fs); err != nil {
-		return false
-	}
-	return fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC
+	on := fleeting(a.cfg.Data)
+	return on == "tmpfs" || on == "ramfs"
 }
 
 // writeTrouble is why pushes fail though nobody asked for it, or nil.
 func (a *Appliance) writeTrouble() error {
-	return cmp.Or(a.roomForUploads(), a.node.Status().Trouble)
+	return cmp.Or(a.roomForUploads(), a.storageTrouble(), a.node.Status().Trouble)
 }

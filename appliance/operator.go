@@ -14,7 +14,7 @@ type operator struct{ a *Appliance }
 
 var _ api.Operator = operator{}
 
-func (o operator) Status(context.Context) (api.Status, error) { return o.a.status() }
+func (o operator) Status(ctx context.Context) (api.Status, error) { return o.a.status(ctx) }
 
 func (o operator) Collect(ctx context.Context, dryRun bool) (meta.CollectReport, error) {
 	return o.a.collect(ctx, dryRun)

@@ -40,6 +40,7 @@ func (a *Appliance) writingAlone() []check {
 	return []check{
 		{"read-only", a.notReadOnly},
 		{"disk", a.roomForUploads},
+		{"object-store", a.storageTrouble},
 		{"log", func() error { return a.node.Status().Trouble }},
 	}
 }

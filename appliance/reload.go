@@ -30,7 +30,7 @@ func (l *live) set(cfg Config) {
 func (a *Appliance) config() Config { return a.live.now.Load().Config }
 
 // Reload takes over what can change at run time: ReadOnly, Grace, CollectEvery,
-// ScrubPeriod, UploadTTL and DrainTimeout. Other fields must be as they were; the
+// ScrubPeriod, UploadTTL, DrainTimeout and Storage.DisableRedirect. Other fields must be as they were; the
 // certificates in the files that they name are read again, and the audit file is
 // opened anew, so that logrotate can have moved it.
 // With an error nothing has changed. One call at a time; requests go on.

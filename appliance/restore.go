@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"skerry.dev/skerry/blobstore"
+	"skerry.dev/skerry/blobstore/object"
 	"skerry.dev/skerry/meta"
 	"skerry.dev/skerry/raft"
 )
@@ -29,11 +31,14 @@ type RestoreReport struct {
 
 // Restore builds a new data directory from an archive that backup wrote. The
 // node that starts on it is a new one, alone, with everything that the archive
-// holds.
+// holds. Its blobs go where storage says, under a prefix that no other registry uses
+// now: what one collects, the other would miss.
 //
 // The directory appears under its name only when it is whole; an interrupted
 // restore leaves data+".restoring", which the next one replaces.
-func Restore(ctx context.Context, data string, archive io.Reader, log *slog.Logger) (*RestoreReport, error) {
+func Restore(
+	ctx context.Context, data string, storage Storage, archive io.Reader, log *slog.Logger,
+) (*RestoreReport, error) {
 	if entries, err := os.ReadDir(data); err == nil && len(entries) > 0 {
 		return nil, fmt.Errorf("%s is not empty: restore into a directory that does not exist yet", data)
 	}
@@ -41,7 +46,7 @@ func Restore(ctx context.Context, data string, archive io.Reader, log *slog.Logg
 	if err := os.RemoveAll(building); err != nil {
 		return nil, fmt.Errorf("clear an interrupted restore: %w", err)
 	}
-	report, err := restoreInto(ctx, building, archive, log)
+	report, err := restoreInto(ctx, building, storage, archive, log)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(building))
 	}
@@ -58,13 +63,17 @@ func Restore(ctx context.Context, data string, archive io.Reader, log *slog.Logg
 }
 
 func restoreInto(
-	ctx context.Context, building string, archive io.Reader, log *slog.Logger,
+	ctx context.Context, building string, storage Storage, archive io.Reader, log *slog.Logger,
 ) (_ *RestoreReport, err error) {
 	dir, err := openDataDir(building)
 	if err != nil {
 		return nil, err
 	}
-	blobs, err := blobstore.Open(blobstore.Config{
+	storage.Kind = cmp.Or(storage.Kind, StorageLocal)
+	if err := dir.checkLocation(storage); err != nil {
+		return nil, errors.Join(err, dir.close())
+	}
+	blobs, bucket, err := openBytes(ctx, storage, blobstore.Config{
 		Dir: dir.join(storageName), Log: log, Reserve: -1,
 		Soft: 100, High: 100, Critical: 100, // what fits is restored; the registry judges when it starts
 	})
@@ -72,7 +81,7 @@ func restoreInto(
 		return nil, errors.Join(err, dir.close())
 	}
 	defer func() { err = errors.Join(err, blobs.Close(), dir.close()) }()
-	r := restorer{dir: dir, blobs: blobs, tr: tar.NewReader(archive)}
+	r := restorer{dir: dir, blobs: blobs, bucket: bucket, tr: tar.NewReader(archive)}
 	if err := r.unpack(ctx); err != nil {
 		return nil, err
 	}
@@ -85,7 +94,8 @@ func restoreInto(
 // A restorer unpacks one archive into a data directory.
 type restorer struct {
 	dir    *dataDir
-	blobs  *blobstore.Store
+	blobs  bytesStore
+	bucket *object.Store // nil: blobs go to the directory
 	tr     *tar.Reader
 	report RestoreReport
 }
@@ -98,6 +108,13 @@ func (r *restorer) unpack(ctx context.Context) error {
 	if head.Format != archiveFormat {
 		return fmt.Errorf("the archive has format %d, this version reads %d: restore with Skerry %s",
 			head.Format, archiveFormat, head.Version)
+	}
+	if r.bucket != nil {
+		if head.StorageOwner == "" {
+			return errors.New("the archive does not say whose a bucket's blobs are, because an older version wrote it: " +
+				"restore it with storage local, start it, and take another backup")
+		}
+		r.bucket.Claim(head.StorageOwner)
 	}
 	r.report.Index = head.Index
 	for {
@@ -114,13 +131,13 @@ func (r *restorer) unpack(ctx context.Context) error {
 		if h.Name == archiveTail {
 			return r.finish()
 		}
-		if err := r.member(h); err != nil {
+		if err := r.member(ctx, h); err != nil {
 			return fmt.Errorf("restore %s: %w", h.Name, err)
 		}
 	}
 }
 
-func (r *restorer) member(h *tar.Header) error {
+func (r *restorer) member(ctx context.Context, h *tar.Header) error {
 	switch {
 	case h.Name == archiveDB:
 		return r.file(filepath.Join(metaName, archiveDB))
@@ -128,7 +145,7 @@ func (r *restorer) member(h *tar.Header) error {
 		return r.file(filepath.Join(tlsName, filepath.Base(h.Name)))
 	case strings.HasPrefix(h.Name, archiveBlobs):
 		alg, hex, _ := strings.Cut(strings.TrimPrefix(h.Name, archiveBlobs), "/")
-		return r.blob(digest.NewDigestFromEncoded(digest.Algorithm(alg), hex), h.Size)
+		return r.blob(ctx, digest.NewDigestFromEncoded(digest.Algorithm(alg), hex), h.Size)
 	}
 	return errors.New("unknown member")
 }
@@ -148,7 +165,7 @@ func (r *restorer) file(name string) error {
 	return errors.Join(err, f.Sync(), f.Close(), syncDir(filepath.Dir(path)))
 }
 
-func (r *restorer) blob(d digest.Digest, size int64) error {
+func (r *restorer) blob(ctx context.Context, d digest.Digest, size int64) error {
 	if err := d.Validate(); err != nil {
 		return err
 	}
@@ -159,7 +176,7 @@ func (r *restorer) blob(d digest.Digest, size int64) error {
 	if _, err := u.ReadFrom(r.tr); err != nil {
 		return errors.Join(err, u.Cancel())
 	}
-	pin, err := u.Commit(d)
+	pin, err := u.Commit(ctx, d)
 	if errors.Is(err, blobstore.ErrDigest) {
 		return u.Cancel() // was damaged when the archive was made: the tail says so, finish compares
 	}

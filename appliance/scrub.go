@@ -45,7 +45,7 @@ func (a *Appliance) scrubAfter(
 		return report, err
 	}
 	rate := blobstore.NewRate(q.BytesPerSecond)
-	for info, err := range a.blobs.All() {
+	for info, err := range a.blobs.All(ctx) {
 		if err != nil {
 			return report, fmt.Errorf("list blobs: %w", err)
 		}
@@ -71,7 +71,7 @@ func (a *Appliance) scrubOne(
 		return err
 	}
 	if !known {
-		return a.removeOrphan(b, report)
+		return a.removeOrphan(ctx, b, report)
 	}
 	err = a.blobs.Verify(ctx, b.Digest, rate)
 	switch {
@@ -88,7 +88,7 @@ func (a *Appliance) scrubOne(
 	return nil
 }
 
-func (a *Appliance) removeOrphan(b blobstore.Info, report *api.ScrubReport) error {
+func (a *Appliance) removeOrphan(ctx context.Context, b blobstore.Info, report *api.ScrubReport) error {
 	if time.Since(b.Time) < a.cfg.OrphanAge {
 		return nil
 	}
@@ -96,7 +96,7 @@ func (a *Appliance) removeOrphan(b blobstore.Info, report *api.ScrubReport) erro
 		return nil // a backup reads what was known when it began; the next scrub comes
 	}
 	defer a.sweeping.RUnlock()
-	_, err := a.blobs.Remove(b.Digest, func() (bool, error) { return a.meta.Known(b.Digest) })
+	_, err := a.blobs.Remove(ctx, b.Digest, func() (bool, error) { return a.meta.Known(b.Digest) })
 	if errors.Is(err, blobstore.ErrPinned) {
 		return nil
 	}
@@ -121,7 +121,7 @@ func (a *Appliance) expected(ctx context.Context, f func(b meta.Blob, present bo
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		present, known, err := a.present(b)
+		present, known, err := a.present(ctx, b)
 		if err != nil {
 			return err
 		}
@@ -135,9 +135,9 @@ func (a *Appliance) expected(ctx context.Context, f func(b meta.Blob, present bo
 // present looks for a blob on the disk, and if it is not there, whether it is
 // still known: the snapshot that b comes from is older than what is collected.
 // Between the two looks it may also be collected and pushed again.
-func (a *Appliance) present(b meta.Blob) (present, known bool, err error) {
+func (a *Appliance) present(ctx context.Context, b meta.Blob) (present, known bool, err error) {
 	for range 2 {
-		info, err := a.blobs.Stat(b.Digest)
+		info, err := a.blobs.Stat(ctx, b.Digest)
 		if err == nil {
 			return info.Size == b.Size, true, nil
 		}
@@ -164,18 +164,20 @@ func (a *Appliance) check(ctx context.Context, found func(meta.Problem)) error {
 		if !present {
 			found(meta.Problem{
 				Invariant: "I1", Where: "blob " + b.Digest.String(),
-				What: fmt.Sprintf("%d bytes should be on this disk and are not: push or restore the blob again", b.Size),
+				What: fmt.Sprintf("%d bytes should be stored and are not: push or restore the blob again", b.Size),
 			})
 		}
 	})
 }
 
 // Check is what check does, for a data directory that no process uses.
-func Check(ctx context.Context, data string, log *slog.Logger, found func(meta.Problem)) (err error) {
+func Check(
+	ctx context.Context, data string, storage Storage, log *slog.Logger, found func(meta.Problem),
+) (err error) {
 	if _, err := os.Stat(data); err != nil {
 		return fmt.Errorf("no data to check: %w", err)
 	}
-	a, err := openStores(ctx, Config{Data: data}, log)
+	a, err := openStores(ctx, Config{Data: data, Storage: storage}, log)
 	if err != nil {
 		return err
 	}

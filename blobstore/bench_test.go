@@ -31,7 +31,7 @@ func push(tb testing.TB, s *blobstore.Store, r io.Reader, size int64, d digest.D
 	if _, err := u.ReadFrom(r); err != nil {
 		tb.Fatal(err)
 	}
-	pin, err := u.Commit(d)
+	pin, err := u.Commit(tb.Context(), d)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func BenchmarkStat(b *testing.B) {
 	push(b, s, bytes.NewReader([]byte("x")), 1, d)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Stat(d); err != nil {
+		if _, err := s.Stat(b.Context(), d); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -101,7 +101,7 @@ func BenchmarkOpen(b *testing.B) {
 	push(b, s, bytes.NewReader([]byte("x")), 1, d)
 	b.ReportAllocs()
 	for b.Loop() {
-		f, err := s.Open(d)
+		f, err := s.Open(b.Context(), d)
 		if err != nil {
 			b.Fatal(err)
 		}

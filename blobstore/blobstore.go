@@ -1,8 +1,10 @@
 package blobstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -28,6 +30,13 @@ var (
 	// ErrPinned: the blob is needed by a push in progress; Remove must come
 	// back later.
 	ErrPinned = errors.New("blobstore: blob in use by an upload")
+	// ErrUnavailable: what keeps the blobs is not this disk, and did not answer,
+	// or not in time. Nothing is wrong with the blob; trying again helps.
+	ErrUnavailable = errors.New("blobstore: storage unavailable")
+	// ErrRefused: what keeps the blobs is not this disk, and does not do what it
+	// is asked to: credentials, the bucket or a setting are wrong. Trying again
+	// does not help before somebody changed that.
+	ErrRefused = errors.New("blobstore: storage refuses")
 )
 
 // Config says where a [Store] is and when its disk counts as full.
@@ -43,7 +52,16 @@ type Config struct {
 	// full. 0 means 2 % of the file system, at least 16 and at most 256 MiB,
 	// and never more than 5 %. Negative means none.
 	Reserve int64
+	// Publish, where given, keeps finished uploads elsewhere: Dir then holds
+	// uploads in progress and the ballast, and no blobs.
+	Publish Publisher
 }
+
+// A Publisher gives size bytes of from, which were found to be d, the name d,
+// and returns when they outlive whatever happens to this machine, pinned. With
+// an error nothing has that name that had not before, and the upload stays, to
+// be committed again. It is called concurrently, and must not keep from.
+type Publisher func(ctx context.Context, d digest.Digest, from io.ReaderAt, size int64) (*Pin, error)
 
 // A Store is a directory of blobs on this disk. It is safe for concurrent use.
 type Store struct {
@@ -162,7 +180,7 @@ type Info struct {
 }
 
 // Stat looks a blob up. It returns [ErrNotFound] when it is not here.
-func (s *Store) Stat(d digest.Digest) (Info, error) {
+func (s *Store) Stat(_ context.Context, d digest.Digest) (Info, error) {
 	b, err := parseDigest(d)
 	if err != nil {
 		return Info{}, fmt.Errorf("stat blob: %w", err)
@@ -175,10 +193,10 @@ func (s *Store) Stat(d digest.Digest) (Info, error) {
 }
 
 // Open opens a blob for reading; the caller closes it. The file stays readable
-// when the blob is removed or replaced meanwhile. It is an [*os.File] so that
+// when the blob is removed or replaced meanwhile. It is an [*os.File], so that
 // the kernel can send it without copying. It returns [ErrNotFound] when the
 // blob is not here.
-func (s *Store) Open(d digest.Digest) (*os.File, error) {
+func (s *Store) Open(_ context.Context, d digest.Digest) (io.ReadSeekCloser, error) {
 	b, err := parseDigest(d)
 	if err != nil {
 		return nil, fmt.Errorf("open blob: %w", err)
@@ -194,7 +212,7 @@ func (s *Store) Open(d digest.Digest) (*os.File, error) {
 // file of another length is [ErrDigest], for it is not what its name says. It is
 // for blobs so small that an [*os.File] costs more than their bytes do. It
 // returns [ErrNotFound] when the blob is not here.
-func (s *Store) Read(d digest.Digest, size int64, p []byte) error {
+func (s *Store) Read(_ context.Context, d digest.Digest, size int64, p []byte) error {
 	b, err := parseDigest(d)
 	if err != nil {
 		return fmt.Errorf("read blob: %w", err)

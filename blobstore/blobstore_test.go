@@ -34,7 +34,7 @@ func TestConformance(t *testing.T) {
 				}
 			}
 			s = open(t, dir)
-			return blobstoretest.Local(s)
+			return s
 		}
 	})
 }
@@ -43,7 +43,7 @@ func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, 
 
 func TestOpenMakesItsDirectoryAndRefusesNonsense(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b", "c")
-	d := blobstoretest.Push(t, blobstoretest.Local(open(t, dir)), []byte("x"))
+	d := blobstoretest.Push(t, open(t, dir), []byte("x"))
 	info, err := os.Stat(dir)
 	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("%v, %v; want mode 0700", info, err)

@@ -76,18 +76,18 @@ func TestUploadWhoseSyncFailedIsNeverPublished(t *testing.T) {
 		write(t, u, first)
 		d := digest.FromBytes(first)
 		disk.fails, disk.err = "sync", fails
-		_, err := u.Commit(d)
+		_, err := u.Commit(t.Context(), d)
 		if full := !errors.Is(fails, unix.EIO); !errors.Is(err, fails) || errors.Is(err, ErrFull) != full {
 			t.Errorf("commit: %v, want %v", err, fails)
 		}
 		disk.fails = ""
-		if _, err := u.Commit(d); !errors.Is(err, os.ErrClosed) {
+		if _, err := u.Commit(t.Context(), d); !errors.Is(err, os.ErrClosed) {
 			t.Errorf("commit once more: %v, want that the upload is closed", err)
 		}
 		if _, err := s.Resume("r", u.ID()); !errors.Is(err, ErrNotFound) {
 			t.Errorf("resume: %v, want ErrNotFound", err)
 		}
-		if _, err := s.Stat(d); !errors.Is(err, ErrNotFound) {
+		if _, err := s.Stat(t.Context(), d); !errors.Is(err, ErrNotFound) {
 			t.Errorf("stat: %v, want ErrNotFound", err)
 		}
 		pushTo(t, s, first, digest.SHA256)
@@ -103,13 +103,13 @@ func TestPublicationThatWasNotSyncedIsNotAcknowledged(t *testing.T) {
 	write(t, u, first)
 	d := digest.FromBytes(first)
 	disk.fails, disk.err = "syncdir", unix.EIO
-	if _, err := u.Commit(d); !errors.Is(err, unix.EIO) {
+	if _, err := u.Commit(t.Context(), d); !errors.Is(err, unix.EIO) {
 		t.Errorf("commit: %v, want EIO", err)
 	}
 	if _, err := s.Resume("r", u.ID()); !errors.Is(err, ErrNotFound) {
 		t.Errorf("resume: %v, want ErrNotFound", err)
 	}
-	if _, err := s.Remove(d, func() (bool, error) { return false, nil }); !errors.Is(err, unix.EIO) {
+	if _, err := s.Remove(t.Context(), d, func() (bool, error) { return false, nil }); !errors.Is(err, unix.EIO) {
 		t.Errorf("remove: %v, want EIO, not that it is pinned", err)
 	}
 }
@@ -121,7 +121,7 @@ func TestCommitThatCouldNotRenameCanBeTriedAgain(t *testing.T) {
 	d := digest.FromBytes(first)
 	for _, kind := range []string{"syncdir", "rename"} {
 		disk.fails, disk.err = kind, unix.ENOSPC
-		if _, err := u.Commit(d); !errors.Is(err, ErrFull) {
+		if _, err := u.Commit(t.Context(), d); !errors.Is(err, ErrFull) {
 			t.Errorf("commit: %v, want ErrFull", err)
 		}
 		closeIt(t, u)
@@ -131,7 +131,7 @@ func TestCommitThatCouldNotRenameCanBeTriedAgain(t *testing.T) {
 		}
 	}
 	disk.fails = ""
-	if _, err := u.Commit(d); err != nil {
+	if _, err := u.Commit(t.Context(), d); err != nil {
 		t.Error(err)
 	}
 }
@@ -159,10 +159,10 @@ func TestWhatAFailedWriteLeftIsNotPublished(t *testing.T) {
 	}
 	disk.fails = ""
 	d := digest.FromBytes(third[:n])
-	if _, err := u.Commit(d); err != nil {
+	if _, err := u.Commit(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
-	if info, err := s.Stat(d); err != nil || info.Size != int64(n) {
+	if info, err := s.Stat(t.Context(), d); err != nil || info.Size != int64(n) {
 		t.Errorf("stat: %+v, %v; want %d bytes", info, err, n)
 	}
 	if err := s.Verify(t.Context(), d, nil); err != nil {
@@ -221,7 +221,7 @@ func TestBlobIsPinnedFromTheMomentItHasItsName(t *testing.T) {
 	removed := make(chan error, 1)
 	s.disk = slow{disk.osDisk, func() {
 		go func() { // joined below
-			_, err := s.Remove(d, func() (bool, error) { return false, nil })
+			_, err := s.Remove(t.Context(), d, func() (bool, error) { return false, nil })
 			removed <- err
 		}()
 		// A removal takes a millisecond when nothing holds it up.
@@ -233,14 +233,14 @@ func TestBlobIsPinnedFromTheMomentItHasItsName(t *testing.T) {
 	}}
 	u := create(t, s)
 	write(t, u, first)
-	pin, err := u.Commit(d)
+	pin, err := u.Commit(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := <-removed; !errors.Is(err, ErrPinned) {
 		t.Errorf("removal during the commit: %v, want ErrPinned", err)
 	}
-	if _, err := s.Stat(d); err != nil {
+	if _, err := s.Stat(t.Context(), d); err != nil {
 		t.Errorf("committed, and: %v", err)
 	}
 	pin.Release()

@@ -1,6 +1,7 @@
 package blobstore
 
 import (
+	"context"
 	"os"
 	"time"
 
@@ -122,7 +123,7 @@ func (c gauges) Collect(to chan<- prometheus.Metric) {
 		gauge(c.uploads, float64(held), "receiving")
 		gauge(c.uploads, float64(max(0, len(names)-held)), "waiting")
 	}
-	if aside, err := c.store.Quarantined(); err != nil {
+	if aside, err := c.store.Quarantined(context.Background()); err != nil {
 		to <- prometheus.NewInvalidMetric(c.asideBlobs, err)
 	} else {
 		var bytes int64

@@ -1,6 +1,7 @@
 package blobstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,22 +15,25 @@ import (
 // A Pin keeps a blob from [Store.Remove]. It lives in memory only: after a
 // restart nothing is pinned, and nobody is waiting for a commit either.
 type Pin struct {
-	pins     *pins
-	blob     blobName
+	release  func()
 	released atomic.Bool
 }
+
+// NewPin is for other stores than this package's: a pin whose first Release
+// calls release.
+func NewPin(release func()) *Pin { return &Pin{release: release} }
 
 // Release lets the blob go. It may be called more than once, and on nil.
 func (p *Pin) Release() {
 	if p == nil || p.released.Swap(true) {
 		return
 	}
-	p.pins.release(p.blob)
+	p.release()
 }
 
 // Pin keeps an existing blob, for a mount or a push that found it here. It
 // returns [ErrNotFound] when there is no such blob.
-func (s *Store) Pin(d digest.Digest) (*Pin, error) {
+func (s *Store) Pin(_ context.Context, d digest.Digest) (*Pin, error) {
 	b, err := parseDigest(d)
 	if err != nil {
 		return nil, fmt.Errorf("pin blob: %w", err)
@@ -50,7 +54,9 @@ func (s *Store) Pin(d digest.Digest) (*Pin, error) {
 // live is called with the digest's lock held, so that no commit or pin can
 // come between its answer and the unlink; it must not call this store. An
 // error of live keeps the blob. A missing blob is no error.
-func (s *Store) Remove(d digest.Digest, live func() (bool, error)) (freed int64, err error) {
+func (s *Store) Remove(
+	_ context.Context, d digest.Digest, live func() (bool, error),
+) (freed int64, err error) {
 	b, err := parseDigest(d)
 	if err != nil {
 		return 0, fmt.Errorf("remove blob: %w", err)
@@ -108,7 +114,7 @@ func (p *pins) add(b blobName, then func() error) (*Pin, error) {
 		l.count = make(map[blobName]int)
 	}
 	l.count[b]++
-	return &Pin{pins: p, blob: b}, nil
+	return NewPin(func() { p.release(b) }), nil
 }
 
 func (p *pins) release(b blobName) {

@@ -72,7 +72,7 @@ func TestStoreWorksAfterPowerLoss(t *testing.T) {
 		if err != nil {
 			t.Fatalf("after %d operations: %v", n, err)
 		}
-		for info, err := range s.All() {
+		for info, err := range s.All(t.Context()) {
 			if err != nil {
 				t.Errorf("after %d operations: %v", n, err)
 			} else if err := s.Verify(t.Context(), info.Digest, nil); err != nil && !world.rotten[info.Digest] {
@@ -184,7 +184,7 @@ func pushTo(t *testing.T, s *Store, data []byte, alg digest.Algorithm) {
 	u := create(t, s)
 	write(t, u, data)
 	d := alg.FromBytes(data)
-	pin, err := u.Commit(d)
+	pin, err := u.Commit(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +292,7 @@ func (r *recorder) push(t *testing.T, s *Store, data []byte, alg digest.Algorith
 
 func (r *recorder) commit(t *testing.T, u *Upload, d digest.Digest) {
 	t.Helper()
-	pin, err := u.Commit(d)
+	pin, err := u.Commit(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func (r *recorder) commit(t *testing.T, u *Upload, d digest.Digest) {
 func (r *recorder) sweep(t *testing.T, s *Store, d digest.Digest) {
 	t.Helper()
 	r.note(op{kind: "removing", digest: d})
-	if _, err := s.Remove(d, func() (bool, error) { return false, nil }); err != nil {
+	if _, err := s.Remove(t.Context(), d, func() (bool, error) { return false, nil }); err != nil {
 		t.Fatal(err)
 	}
 	r.note(op{kind: "removed", digest: d})

@@ -157,7 +157,7 @@ func TestWhatWasSetAsideAndNotUsedIsGivenBack(t *testing.T) {
 	if _, err := u.Write(data[1<<19:]); err != nil {
 		t.Fatal(err)
 	}
-	pin, err := u.Commit(digest.FromBytes(data))
+	pin, err := u.Commit(t.Context(), digest.FromBytes(data))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestUploadSurvivesAFullDisk(t *testing.T) {
 	if u.Size() != n || n < 1<<20 || n >= 8<<20 {
 		t.Errorf("took %d bytes, size %d", n, u.Size())
 	}
-	_, err = u.Commit(digest.FromBytes(data))
+	_, err = u.Commit(t.Context(), digest.FromBytes(data))
 	if !errors.Is(err, blobstore.ErrDigest) {
 		t.Errorf("commit of a part: %v", err)
 	}
@@ -200,24 +200,24 @@ func TestUploadSurvivesAFullDisk(t *testing.T) {
 	if _, err := u.ReadFrom(bytes.NewReader(data[u.Size():])); err != nil {
 		t.Fatal(err)
 	}
-	pin, err := u.Commit(digest.FromBytes(data))
+	pin, err := u.Commit(t.Context(), digest.FromBytes(data))
 	if err != nil {
 		t.Fatal(err)
 	}
 	pin.Release()
-	blobstoretest.MustHold(t, blobstoretest.Local(s), digest.FromBytes(data), data)
+	blobstoretest.MustHold(t, s, digest.FromBytes(data), data)
 }
 
 func TestBlobsAreRemovedFromAFullDisk(t *testing.T) {
 	dir := mount(t, "size=16m")
 	s := openWith(t, blobstore.Config{Dir: dir, Reserve: -1})
-	d := blobstoretest.Push(t, blobstoretest.Local(s), blobstoretest.Noise(2<<20))
+	d := blobstoretest.Push(t, s, blobstoretest.Noise(2<<20))
 	occupy(t, dir, s, 100)
 	if got := usage(t, s); got.Free != 0 || got.State != blobstore.Critical {
 		t.Fatalf("not full: %+v", got)
 	}
 	again := openWith(t, blobstore.Config{Dir: dir}) // a restart must work, too
-	freed, err := again.Remove(d, func() (bool, error) { return false, nil })
+	freed, err := again.Remove(t.Context(), d, func() (bool, error) { return false, nil })
 	if err != nil || freed != 2<<20 {
 		t.Errorf("remove: %d, %v", freed, err)
 	}
@@ -349,7 +349,7 @@ func TestCommitOnAFullDiskCanBeTriedAgain(t *testing.T) {
 		names = append(names, name)
 	}
 	d := digest.FromBytes(make([]byte, 1000))
-	if _, err := u.Commit(d); !errors.Is(err, blobstore.ErrFull) {
+	if _, err := u.Commit(t.Context(), d); !errors.Is(err, blobstore.ErrFull) {
 		t.Fatalf("commit that must make a directory: %v, want ErrFull", err)
 	}
 	for _, name := range names {
@@ -357,12 +357,12 @@ func TestCommitOnAFullDiskCanBeTriedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	pin, err := u.Commit(d)
+	pin, err := u.Commit(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
 	pin.Release()
-	blobstoretest.MustHold(t, blobstoretest.Local(s), d, make([]byte, 1000))
+	blobstoretest.MustHold(t, s, d, make([]byte, 1000))
 }
 
 type zeros struct{}

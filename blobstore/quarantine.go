@@ -35,7 +35,7 @@ func (s *Store) quarantine(f *os.File, b blobName) (moved bool, err error) {
 
 // Quarantined lists what Verify put aside, oldest first. One digest may appear
 // more than once. Info.Time is when it was put aside.
-func (s *Store) Quarantined() ([]Info, error) {
+func (s *Store) Quarantined(context.Context) ([]Info, error) {
 	var infos []Info
 	for q, err := range s.quarantined() {
 		if err != nil {

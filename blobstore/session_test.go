@@ -1,6 +1,7 @@
 package blobstore_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -31,7 +32,7 @@ func begin(t *testing.T, s *blobstore.Store, data []byte) (id string) {
 	return u.ID()
 }
 
-func finish(s *blobstore.Store, id string, more []byte, d digest.Digest) error {
+func finish(ctx context.Context, s *blobstore.Store, id string, more []byte, d digest.Digest) error {
 	u, err := s.Resume("r", id)
 	if err != nil {
 		return err
@@ -39,7 +40,7 @@ func finish(s *blobstore.Store, id string, more []byte, d digest.Digest) error {
 	if _, err := u.Write(more); err != nil {
 		return errors.Join(err, u.Close())
 	}
-	pin, err := u.Commit(d)
+	pin, err := u.Commit(ctx, d)
 	if err != nil {
 		return errors.Join(err, u.Close())
 	}
@@ -72,7 +73,7 @@ func TestBytesAreHashedOnceBetweenRequests(t *testing.T) {
 	s := open(t, dir)
 	id := begin(t, s, []byte("hello, "))
 	damage(t, dir, id)
-	if err := finish(s, id, []byte("world"), digest.FromString("hello, world")); err != nil {
+	if err := finish(t.Context(), s, id, []byte("world"), digest.FromString("hello, world")); err != nil {
 		t.Errorf("the bytes were read again: %v", err)
 	}
 }
@@ -86,10 +87,11 @@ func TestBytesAreHashedAgainAfterARestart(t *testing.T) {
 	}
 	damage(t, dir, id)
 	s = open(t, dir)
-	if err := finish(s, id, []byte("world"), digest.FromString("hello, world")); !errors.Is(err, blobstore.ErrDigest) {
+	err := finish(t.Context(), s, id, []byte("world"), digest.FromString("hello, world"))
+	if !errors.Is(err, blobstore.ErrDigest) {
 		t.Errorf("bytes that changed were published, or: %v", err)
 	}
-	if err := finish(s, id, nil, digest.FromString("!ello, world")); err != nil {
+	if err := finish(t.Context(), s, id, nil, digest.FromString("!ello, world")); err != nil {
 		t.Errorf("what is on the disk: %v", err)
 	}
 }
@@ -121,7 +123,7 @@ func TestIdleUploadsDoNotUseUpDescriptors(t *testing.T) {
 	}
 	for i, id := range ids {
 		damage(t, dir, id) // the hash is remembered even where the file was closed
-		if err := finish(s, id, []byte("end"), digest.FromString(fmt.Sprintf("upload %d end", i))); err != nil {
+		if err := finish(t.Context(), s, id, []byte("end"), digest.FromString(fmt.Sprintf("upload %d end", i))); err != nil {
 			t.Fatalf("upload %d: %v", i, err)
 		}
 	}
@@ -149,7 +151,7 @@ func TestForgottenUploadIsFoundOnDisk(t *testing.T) {
 	if size, _, err := s.StatUpload("r", id); size != 4 || err != nil {
 		t.Errorf("stat: %d, %v", size, err)
 	}
-	if err := finish(s, id, []byte("new"), digest.FromString("old new")); err != nil {
+	if err := finish(t.Context(), s, id, []byte("new"), digest.FromString("old new")); err != nil {
 		t.Error(err)
 	}
 	if n, _, err := s.PurgeUploads(t.Context(), time.Now().Add(time.Hour)); n != 1100 || err != nil {
@@ -168,7 +170,7 @@ func TestOneUploadAmongMany(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 4 {
 			wg.Go(func() {
-				err := finish(s, id, nil, digest.FromString("x"))
+				err := finish(t.Context(), s, id, nil, digest.FromString("x"))
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
@@ -200,6 +202,6 @@ func TestOneUploadAmongMany(t *testing.T) {
 	}
 	t.Logf("%d committed, %d busy, %d gone", committed, busy, gone)
 	if committed > 0 {
-		blobstoretest.MustHold(t, blobstoretest.Local(s), digest.FromString("x"), []byte("x"))
+		blobstoretest.MustHold(t, s, digest.FromString("x"), []byte("x"))
 	}
 }

@@ -1,6 +1,7 @@
 package blobstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -164,19 +165,21 @@ type onlyReader struct{ io.Reader }
 // and Size may be called in either case. If d's algorithm is not the one that
 // was hashed, the bytes are read once more. A blob already there is replaced by
 // the fresh bytes: a push heals what rotted.
-func (u *Upload) Commit(d digest.Digest) (*Pin, error) {
+//
+// ctx bounds what a [Publisher] does; writing to this disk is not broken off.
+func (u *Upload) Commit(ctx context.Context, d digest.Digest) (*Pin, error) {
 	b, err := parseDigest(d)
 	if err != nil {
 		return nil, fmt.Errorf("commit blob: %w", err)
 	}
-	pin, err := u.commit(b)
+	pin, err := u.commit(ctx, b)
 	if err != nil {
 		return nil, fmt.Errorf("commit blob %s: %w", d, err)
 	}
 	return pin, nil
 }
 
-func (u *Upload) commit(b blobName) (*Pin, error) {
+func (u *Upload) commit(ctx context.Context, b blobName) (*Pin, error) {
 	if err := u.Use(b.alg); err != nil {
 		return nil, err
 	}
@@ -190,6 +193,9 @@ func (u *Upload) commit(b blobName) (*Pin, error) {
 	if err := u.trim(); err != nil {
 		return nil, err
 	}
+	if u.store.cfg.Publish != nil {
+		return u.publishElsewhere(ctx, b)
+	}
 	pin, spent, err := u.store.publish(st.file, st.path(), b)
 	if spent {
 		return nil, errors.Join(asFull(err), u.Cancel())
@@ -201,6 +207,19 @@ func (u *Upload) commit(b blobName) (*Pin, error) {
 	u.store.metrics.committed.Inc()
 	u.store.sessions.forget(st)
 	_ = st.file.Close() // synced: there is nothing left that could fail
+	return pin, nil
+}
+
+// publishElsewhere ends an upload whose bytes are not to stay on this disk.
+func (u *Upload) publishElsewhere(ctx context.Context, b blobName) (*Pin, error) {
+	pin, err := u.store.cfg.Publish(ctx, b.digest(), u.state.file, u.state.size.Load())
+	if err != nil {
+		return nil, err
+	}
+	if err := u.drop(); err != nil { // its bytes are kept: PurgeUploads will find it
+		u.store.log.WarnContext(ctx, "upload left behind", "digest", b.digest(), "err", err)
+	}
+	u.store.metrics.committed.Inc()
 	return pin, nil
 }
 
@@ -242,17 +261,22 @@ func (u *Upload) Cancel() error {
 	if !u.held {
 		return nil
 	}
-	u.held = false
 	u.store.metrics.cancelled.Inc()
+	if err := u.drop(); err != nil {
+		return fmt.Errorf("cancel upload: %w", err)
+	}
+	return nil
+}
+
+// drop lets go of the upload and removes its file.
+func (u *Upload) drop() error {
+	u.held = false
 	err := u.store.disk.remove(u.state.path())
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	u.store.sessions.forget(u.state)
-	if err := errors.Join(err, u.state.file.Close()); err != nil {
-		return fmt.Errorf("cancel upload: %w", err)
-	}
-	return nil
+	return errors.Join(err, u.state.file.Close())
 }
 
 func (u *Upload) check() error {

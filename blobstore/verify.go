@@ -27,8 +27,8 @@ func NewRate(bytesPerSecond int64) *Rate {
 	return &Rate{rate.NewLimiter(rate.Limit(bytesPerSecond), len(buffer{}))}
 }
 
-// wait returns when n more bytes, at most one buffer, may be read.
-func (r *Rate) wait(ctx context.Context, n int) error {
+// Wait returns when n more bytes, at most 256 KiB, may be read. r may be nil.
+func (r *Rate) Wait(ctx context.Context, n int) error {
 	if r == nil {
 		return ctx.Err()
 	}
@@ -96,7 +96,7 @@ func (s *Store) rehash(ctx context.Context, f *os.File, b blobName, r *Rate) (ba
 		case err != nil:
 			return nil, err
 		}
-		if err := r.wait(ctx, n); err != nil {
+		if err := r.Wait(ctx, n); err != nil {
 			return nil, err
 		}
 	}

@@ -56,25 +56,25 @@ func TestRottenBytesAreQuarantinedAndHealedByAPush(t *testing.T) {
 		"all lost":      func(f *os.File) error { return f.Truncate(0) },
 	}
 	began := time.Now()
-	d := blobstoretest.Push(t, blobstoretest.Local(s), data)
+	d := blobstoretest.Push(t, s, data)
 	n := 0
 	for name, change := range rots {
 		rot(t, dir, d, change)
 		if err := s.Verify(t.Context(), d, nil); !errors.Is(err, blobstore.ErrDigest) {
 			t.Errorf("%s: verify: %v, want ErrDigest", name, err)
 		}
-		if _, err := s.Stat(d); !errors.Is(err, blobstore.ErrNotFound) {
+		if _, err := s.Stat(t.Context(), d); !errors.Is(err, blobstore.ErrNotFound) {
 			t.Errorf("%s: stat after verify: %v, want ErrNotFound", name, err)
 		}
 		n++
-		bad, err := s.Quarantined()
+		bad, err := s.Quarantined(t.Context())
 		if err != nil || len(bad) != n {
 			t.Fatalf("%s: quarantined %v, %v; want %d", name, bad, err, n)
 		}
 		if last := bad[n-1]; last.Digest != d || last.Time.Before(began.Add(-time.Second)) || last.Time.After(time.Now()) {
 			t.Errorf("%s: quarantined %+v", name, last)
 		}
-		blobstoretest.Push(t, blobstoretest.Local(s), data)
+		blobstoretest.Push(t, s, data)
 		if err := s.Verify(t.Context(), d, nil); err != nil {
 			t.Errorf("%s: verify after a push: %v", name, err)
 		}
@@ -83,20 +83,20 @@ func TestRottenBytesAreQuarantinedAndHealedByAPush(t *testing.T) {
 	if purged != n || size == 0 || err != nil {
 		t.Errorf("purge of quarantine: %d, %d bytes, %v; want %d", purged, size, err, n)
 	}
-	if bad, err := s.Quarantined(); len(bad) != 0 || err != nil {
+	if bad, err := s.Quarantined(t.Context()); len(bad) != 0 || err != nil {
 		t.Errorf("quarantined after purge: %v, %v", bad, err)
 	}
-	blobstoretest.MustHold(t, blobstoretest.Local(s), d, data)
+	blobstoretest.MustHold(t, s, d, data)
 }
 
 func TestPushOverARottenBlobHealsIt(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	data := blobstoretest.Noise(1 << 20)
-	d := blobstoretest.Push(t, blobstoretest.Local(s), data)
+	d := blobstoretest.Push(t, s, data)
 	rot(t, dir, d, flipBit)
-	blobstoretest.Push(t, blobstoretest.Local(s), data)
-	blobstoretest.MustHold(t, blobstoretest.Local(s), d, data)
+	blobstoretest.Push(t, s, data)
+	blobstoretest.MustHold(t, s, d, data)
 }
 
 // A scrub is slow: the blob may be pushed again while its old bytes are read.
@@ -104,17 +104,17 @@ func TestVerifyDoesNotQuarantineAPushThatCameMeanwhile(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	data := blobstoretest.Noise(1 << 20)
-	d := blobstoretest.Push(t, blobstoretest.Local(s), data)
+	d := blobstoretest.Push(t, s, data)
 	rot(t, dir, d, flipBit)
-	ctx := &meanwhile{Context: t.Context(), do: func() { blobstoretest.Push(t, blobstoretest.Local(s), data) }}
+	ctx := &meanwhile{Context: t.Context(), do: func() { blobstoretest.Push(t, s, data) }}
 	if err := s.Verify(ctx, d, blobstore.NewRate(1<<30)); err != nil {
 		t.Errorf("verify: %v, want nil: the name means other bytes now", err)
 	}
 	if ctx.do != nil {
 		t.Fatal("the push did not come between")
 	}
-	blobstoretest.MustHold(t, blobstoretest.Local(s), d, data)
-	if bad, err := s.Quarantined(); len(bad) != 0 || err != nil {
+	blobstoretest.MustHold(t, s, d, data)
+	if bad, err := s.Quarantined(t.Context()); len(bad) != 0 || err != nil {
 		t.Errorf("quarantined: %v, %v; want none", bad, err)
 	}
 }
@@ -137,8 +137,8 @@ func (c *meanwhile) Done() <-chan struct{} {
 func TestVerifyKeepsToItsRate(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	d := blobstoretest.Push(t, blobstoretest.Local(s), blobstoretest.Noise(10<<20))
-	small := blobstoretest.Push(t, blobstoretest.Local(s), blobstoretest.Noise(100))
+	d := blobstoretest.Push(t, s, blobstoretest.Noise(10<<20))
+	small := blobstoretest.Push(t, s, blobstoretest.Noise(100))
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		rate := blobstore.NewRate(1 << 20)
@@ -169,7 +169,7 @@ func TestVerifyKeepsToItsRate(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if _, err := s.Stat(d); err != nil {
+	if _, err := s.Stat(t.Context(), d); err != nil {
 		t.Errorf("after a verify that was cut short: %v", err)
 	}
 }
@@ -177,7 +177,7 @@ func TestVerifyKeepsToItsRate(t *testing.T) {
 func TestForeignFilesAreReportedAndLeftAlone(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	d := blobstoretest.Push(t, blobstoretest.Local(s), []byte("x"))
+	d := blobstoretest.Push(t, s, []byte("x"))
 	other := digest.FromString("y").Encoded()
 	misplaced := strings.Replace(pathOf(dir, d), d.Encoded(), other, 1)
 	foreign := []string{
@@ -197,7 +197,7 @@ func TestForeignFilesAreReportedAndLeftAlone(t *testing.T) {
 	}
 	var good []digest.Digest
 	var bad []string
-	for info, err := range s.All() {
+	for info, err := range s.All(t.Context()) {
 		if err != nil {
 			bad = append(bad, err.Error())
 			continue
@@ -226,7 +226,7 @@ func TestForeignFilesAreReportedAndLeftAlone(t *testing.T) {
 	if err := os.Symlink("/etc/passwd", pathOf(dir, link)); err != nil {
 		t.Fatal(err)
 	}
-	if f, err := s.Open(link); err == nil {
+	if f, err := s.Open(t.Context(), link); err == nil {
 		p, _ := io.ReadAll(f)
 		t.Errorf("a link was followed: %d bytes, passwd: %v", len(p), bytes.Contains(p, []byte("root")))
 		f.Close()

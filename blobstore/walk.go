@@ -1,6 +1,7 @@
 package blobstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +17,7 @@ import (
 // directories and no blob, and is for scrub and check: what a request needs
 // must never depend on how many blobs there are. A blob that comes or goes
 // meanwhile may be missed. An error does not end the walk.
-func (s *Store) All() iter.Seq2[Info, error] {
+func (s *Store) All(context.Context) iter.Seq2[Info, error] {
 	return func(yield func(Info, error) bool) { walk{s, yield}.blobs() }
 }
 

@@ -11,7 +11,7 @@ import (
 const module = "skerry.dev/skerry"
 
 // tags turns on every file that is only built for a special test.
-const tags = "acme,alerts,clients,conformance,crash,crashpoints,bench,packaging"
+const tags = "acme,alerts,clients,conformance,crash,crashpoints,bench,packaging,storage"
 
 // everywhere is what any package of ours may import.
 var everywhere = []string{"test/crash/point"}
@@ -23,7 +23,7 @@ var ladder = map[string][]string{
 	"appliance/cli": {"appliance", "appliance/api", "appliance/setting", "meta"}, // meta's nouns are the control API's
 	"appliance": {
 		"appliance/registry", "appliance/api", "appliance/console", "appliance/auth", "appliance/mirror",
-		"kube", "kube/resource", "blobstore", "meta", "raft", "tls",
+		"kube", "kube/resource", "blobstore", "blobstore/object", "meta", "raft", "tls",
 	},
 	"appliance/registry": {"appliance/auth", "appliance/mirror", "blobstore", "meta"},
 	"appliance/setting":  {}, // tables, files and flags; it knows no setting by name
@@ -38,6 +38,7 @@ var ladder = map[string][]string{
 	"raft":               {},
 	"tls":                {},
 
+	"blobstore/object":        {"blobstore"}, // an object store in the disk's place
 	"blobstore/blobstoretest": {"blobstore"},
 	"test":                    {},
 	"test/alerts":             {},
@@ -51,6 +52,7 @@ var ladder = map[string][]string{
 	"test/crash/powerloss":    {"test/crash/ledger", "test/skerry"},
 	"test/packaging":          {"test/skerry"},
 	"test/skerry":             {},
+	"test/storage":            {"blobstore", "blobstore/blobstoretest", "blobstore/object", "test/skerry"},
 	"test/tally":              {},
 }
 
@@ -63,8 +65,11 @@ var doors = map[string][]string{
 	},
 	"github.com/coreos/go-oidc/":            {"appliance/auth"},
 	"github.com/go-jose/go-jose/":           {"appliance/auth"},
+	"cloud.google.com/":                     {"blobstore/object"},
+	"github.com/Azure/":                     {"blobstore/object"},
+	"github.com/aws/":                       {"blobstore/object"},
 	"github.com/caddyserver/certmagic":      {"tls"},
-	"github.com/distribution/distribution/": {"appliance/registry"},
+	"github.com/distribution/distribution/": {"appliance/registry", "blobstore/object"}, // handlers; storage drivers
 	"github.com/hanwen/go-fuse/":            {"test/crash/powerloss"},
 	"github.com/hashicorp/raft":             {"raft"},
 	"github.com/openshift/api/":             {"kube/resource"},

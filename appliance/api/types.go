@@ -58,18 +58,19 @@ type Operator interface {
 
 // Status is how the registry is doing.
 type Status struct {
-	Version    string     `json:"version"`
-	Node       string     `json:"node"`
-	Zone       string     `json:"zone,omitempty"`
-	Started    time.Time  `json:"started"`
-	Leader     bool       `json:"leader"`
-	ReadOnly   bool       `json:"readOnly"`
-	ReadReady  bool       `json:"readReady"`
-	WriteReady bool       `json:"writeReady"`
-	WriteError string     `json:"writeError,omitempty"` // why it is not ready for writes
-	Disk       DiskStatus `json:"disk"`
-	TLS        TLSStatus  `json:"tls"`
-	Contents   meta.Stats `json:"contents"`
+	Version    string        `json:"version"`
+	Node       string        `json:"node"`
+	Zone       string        `json:"zone,omitempty"`
+	Started    time.Time     `json:"started"`
+	Leader     bool          `json:"leader"`
+	ReadOnly   bool          `json:"readOnly"`
+	ReadReady  bool          `json:"readReady"`
+	WriteReady bool          `json:"writeReady"`
+	WriteError string        `json:"writeError,omitempty"` // why it is not ready for writes
+	Disk       DiskStatus    `json:"disk"`
+	TLS        TLSStatus     `json:"tls"`
+	Storage    StorageStatus `json:"storage"`
+	Contents   meta.Stats    `json:"contents"`
 	// Conditions are those of config.imageregistry/cluster.
 	Conditions []Condition `json:"conditions"`
 	// Quarantined lists blobs whose bytes were found damaged.
@@ -82,6 +83,17 @@ type DiskStatus struct {
 	Free     int64  `json:"freeBytes"`
 	Reserve  int64  `json:"reserveBytes"`
 	Pressure string `json:"pressure"`
+	// Ephemeral names a file system that does not outlive a reboot, or a container.
+	Ephemeral string `json:"ephemeral,omitempty"`
+}
+
+// StorageStatus is where the blobs are.
+type StorageStatus struct {
+	Kind     string `json:"kind"`     // local, s3, gcs or azure
+	Location string `json:"location"` // with bucket and prefix
+	Redirect bool   `json:"redirect"` // clients are sent there for their bytes
+	// Error is why an object store could not be used when it was last looked.
+	Error string `json:"error,omitempty"`
 }
 
 // TLSStatus is how the certificates are.

@@ -66,8 +66,11 @@ func restoreCommand() *cli.Command {
 		Name:      "restore",
 		Usage:     "build a new data directory from a backup",
 		ArgsUsage: "FILE",
-		Description: "DATA must not exist yet, or be empty. Every blob is compared with its digest on the way. Start the\n" +
-			"registry on it with skerry serve afterwards; accounts, certificates and tags are those of the backup.",
+		Description: "DATA must not exist yet, or be empty. Every blob is compared with its digest on the way, and goes\n" +
+			"where the configuration file and the variables say (storage): not under a prefix that a registry still\n" +
+			"uses.\n" +
+			"Start the registry on it with skerry serve afterwards; accounts, certificates and tags are those of the\n" +
+			"backup.",
 		Flags:  []cli.Flag{dataFlag(), outputFlag()},
 		Action: restore,
 	}
@@ -96,7 +99,11 @@ func restore(c *cli.Context) error {
 	}
 	log := newLogger(c.App.ErrWriter, "text", slog.LevelWarn)
 	b := bar(c.App.ErrWriter, "restore", total)
-	r, err := appliance.Restore(c.Context, data, io.TeeReader(in, b), log)
+	to, err := storage(c)
+	if err != nil {
+		return err
+	}
+	r, err := appliance.Restore(c.Context, data, to, io.TeeReader(in, b), log)
 	if err != nil {
 		return err
 	}

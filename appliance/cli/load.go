@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"skerry.dev/skerry/appliance"
 	"skerry.dev/skerry/appliance/setting"
 )
 
@@ -110,14 +111,29 @@ func dataDir(c *cli.Context) (string, error) {
 	if c.IsSet("data") {
 		return c.String("data"), nil
 	}
-	name, must := os.Getenv("SKERRY_CONFIG"), true
-	if name == "" {
-		name, must = configDefault, false
-	}
-	conf, err := loadFile(c, name, must, nil)
+	conf, err := machine(c)
 	var mistakes setting.Mistakes
 	if err != nil && (!errors.As(err, &mistakes) || mistakes.About("data") || mistakes.About("")) {
 		return "", fmt.Errorf("find the data directory (--data names it): %w", err)
 	}
 	return conf.values.Data, nil
+}
+
+// storage is where the blobs of a data directory that no process uses are, by the
+// same variables and file.
+func storage(c *cli.Context) (appliance.Storage, error) {
+	conf, err := machine(c)
+	if err != nil {
+		return appliance.Storage{}, fmt.Errorf("find the blobs: %w", err)
+	}
+	return conf.values.Storage, nil
+}
+
+// machine is the configuration without flags, for commands that have others.
+func machine(c *cli.Context) (*configuration, error) {
+	name, must := os.Getenv("SKERRY_CONFIG"), true
+	if name == "" {
+		name, must = configDefault, false
+	}
+	return loadFile(c, name, must, nil)
 }

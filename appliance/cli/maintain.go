@@ -182,7 +182,11 @@ func check(c *cli.Context) error {
 		if dirErr != nil {
 			return dirErr
 		}
-		err = appliance.Check(c.Context, data, newLogger(c.App.ErrWriter, "text", slog.LevelWarn), found)
+		from, storageErr := storage(c)
+		if storageErr != nil {
+			return storageErr
+		}
+		err = appliance.Check(c.Context, data, from, newLogger(c.App.ErrWriter, "text", slog.LevelWarn), found)
 	}
 	if err != nil {
 		return err

@@ -28,6 +28,7 @@ func settings(v *values) setting.Table {
 		metricsSettings(&v.Config),
 		accessSettings(&v.Config),
 		contentSettings(&v.Config),
+		storageSettings(&v.Storage),
 		logSettings(v),
 		raftSettings(&v.Config),
 	)

@@ -44,6 +44,12 @@ func status(c *cli.Context) error {
 		for _, c := range s.TLS.Certificates {
 			row(w, "Certificate", strings.Join(c.Names, " "), c.From, until(c.NotAfter), c.Error)
 		}
+		if s.Disk.Ephemeral != "" {
+			row(w, "", "on "+s.Disk.Ephemeral+": everything is lost with the machine's memory or the container")
+		}
+		if s.Storage.Kind != string(appliance.StorageLocal) {
+			row(w, "Blobs in", s.Storage.Location, s.Storage.Error)
+		}
 		row(w, "Repositories", s.Contents.Repositories)
 		row(w, "Tags", s.Contents.Tags)
 		row(w, "Manifests", s.Contents.Manifests)

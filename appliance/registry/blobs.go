@@ -36,7 +36,7 @@ func (h *front) headBlob(w http.ResponseWriter, r *http.Request, t target) error
 	if err != nil {
 		return err
 	}
-	info, err := h.blobs.Stat(t.digest)
+	info, err := h.blobs.Stat(r.Context(), t.digest)
 	if err != nil {
 		return err // blobstore.ErrNotFound becomes 404
 	}
@@ -81,9 +81,15 @@ func (r repository) serve(w http.ResponseWriter, req *http.Request, t target) er
 		return err
 	}
 	if b.Size <= smallBytes && !conditional(req) {
-		return r.sendSmall(w, b)
+		return r.sendSmall(w, req, b)
 	}
-	f, err := r.open(b)
+	if r.redirect != nil {
+		sent, err := r.sendAway(w, req, b)
+		if sent || err != nil {
+			return err
+		}
+	}
+	f, err := r.open(req.Context(), b)
 	if err != nil {
 		return err
 	}
@@ -108,6 +114,29 @@ func (r repository) serve(w http.ResponseWriter, req *http.Request, t target) er
 	return nil
 }
 
+// sendAway answers with the place where the bytes are, if clients may go there. It
+// looks first: whoever is sent to what is not there is told so in another's words.
+func (r repository) sendAway(w http.ResponseWriter, req *http.Request, b meta.Blob) (bool, error) {
+	to, err := r.redirect(req, b.Digest)
+	if err != nil || to == "" {
+		return false, err
+	}
+	info, err := r.blobs.Stat(req.Context(), b.Digest)
+	if err == nil && info.Size != b.Size {
+		err = blobstore.ErrDigest
+	}
+	if err != nil {
+		return false, bytesMissing(b.Digest, err)
+	}
+	head := w.Header()
+	head[headDigest] = []string{b.Digest.String()}
+	head["Cache-Control"] = []string{"no-store"} // the address expires
+	head["Location"] = []string{to}
+	head["Content-Length"] = valueZero
+	w.WriteHeader(http.StatusTemporaryRedirect)
+	return true, nil
+}
+
 // conditional says whether a request wants less than the whole blob for sure.
 func conditional(r *http.Request) bool {
 	return r.Header["Range"] != nil || r.Header["If-None-Match"] != nil || r.Header["If-Match"] != nil
@@ -120,10 +149,10 @@ var buffers = sync.Pool{New: func() any { return new([copyBytes]byte) }}
 
 // sendSmall reads before it answers: one read, one write, and an error of the disk
 // is still an answer.
-func (r repository) sendSmall(w http.ResponseWriter, b meta.Blob) error {
+func (r repository) sendSmall(w http.ResponseWriter, req *http.Request, b meta.Blob) error {
 	buf := buffers.Get().(*[copyBytes]byte)
 	defer buffers.Put(buf)
-	if err := r.blobs.Read(b.Digest, b.Size, buf[:]); err != nil {
+	if err := r.blobs.Read(req.Context(), b.Digest, b.Size, buf[:]); err != nil {
 		return bytesMissing(b.Digest, err)
 	}
 	blobHeaders(w.Header(), b, true)
@@ -132,12 +161,15 @@ func (r repository) sendSmall(w http.ResponseWriter, b meta.Blob) error {
 }
 
 // sendLarge lets the kernel copy where it can, with sendfile; over TLS, or where
-// somebody wrapped w, it copies in large pieces. Server CPU for 256 MiB over loopback
-// HTTP: 20 ms with sendfile, 65 ms in pieces of 256 KiB, 102 ms in those of io.Copy.
-func sendLarge(w http.ResponseWriter, r *http.Request, f *os.File) error {
-	if kernel, ok := w.(io.ReaderFrom); ok && r.TLS == nil {
-		_, err := kernel.ReadFrom(f)
-		return err
+// somebody wrapped w, or the bytes are on no disk of ours, it copies in large pieces.
+// Server CPU for 256 MiB over loopback HTTP: 20 ms with sendfile, 65 ms in pieces of
+// 256 KiB, 102 ms in those of io.Copy.
+func sendLarge(w http.ResponseWriter, r *http.Request, f io.Reader) error {
+	if _, file := f.(*os.File); file && r.TLS == nil {
+		if kernel, ok := w.(io.ReaderFrom); ok {
+			_, err := kernel.ReadFrom(f)
+			return err
+		}
 	}
 	buf := buffers.Get().(*[copyBytes]byte)
 	defer buffers.Put(buf)

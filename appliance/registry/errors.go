@@ -122,8 +122,13 @@ func digestInvalid(d, rule string) *fault {
 	}
 }
 
-// bytesMissing: the metadata knows d, this disk does not hold it (whole).
-func bytesMissing(d digest.Digest, cause error) *fault {
+// bytesMissing: the metadata knows d, and it cannot be read: it is not there (whole),
+// or what keeps it does not say.
+func bytesMissing(d digest.Digest, cause error) error {
+	if errors.Is(cause, blobstore.ErrUnavailable) || errors.Is(cause, blobstore.ErrRefused) ||
+		errors.Is(cause, context.Canceled) {
+		return cause
+	}
 	return &fault{
 		status: http.StatusInternalServerError, code: codeBlobUnavailable,
 		message: "the blob's bytes are missing or damaged on this node; push the blob again to heal it",
@@ -215,6 +220,17 @@ func translateState(t target, err error) *fault {
 			message: "the registry's disk is full: nothing was kept; free space by deleting images and running " +
 				"\"skerry gc\", or enlarge the disk, and push again",
 			cause: err,
+		}
+	case errors.Is(err, blobstore.ErrUnavailable):
+		return &fault{
+			status: http.StatusServiceUnavailable, code: codeUnavailable,
+			message: "the object store with the registry's blobs does not answer; try again", cause: err,
+		}
+	case errors.Is(err, blobstore.ErrRefused):
+		return &fault{
+			status: http.StatusInternalServerError, code: codeUnknown,
+			message: "the object store refuses what the registry asks of it; \"skerry status\" tells its administrator why",
+			cause:   err,
 		}
 	case errors.Is(err, meta.ErrConflict) && t.kind == kindBlob:
 		return &fault{

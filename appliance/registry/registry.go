@@ -7,6 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"time"
+
+	"github.com/opencontainers/go-digest"
 
 	"skerry.dev/skerry/blobstore"
 	"skerry.dev/skerry/meta"
@@ -54,10 +57,29 @@ type Authorizer interface {
 // anonymous is the actor when there is no Authorizer.
 const anonymous = "anonymous"
 
+// Blobs is where the bytes are: a [blobstore.Store] or what means the same. It is
+// safe for concurrent use, and its errors are those of [blobstore].
+type Blobs interface {
+	Stat(ctx context.Context, d digest.Digest) (blobstore.Info, error)
+	// Open opens a blob, which the caller closes. An [*os.File] is sent by the kernel.
+	Open(ctx context.Context, d digest.Digest) (io.ReadSeekCloser, error)
+	Read(ctx context.Context, d digest.Digest, size int64, p []byte) error
+	Pin(ctx context.Context, d digest.Digest) (*blobstore.Pin, error)
+
+	Create(scope string, alg digest.Algorithm, size int64) (*blobstore.Upload, error)
+	Resume(scope, id string) (*blobstore.Upload, error)
+	StatUpload(scope, id string) (size int64, started time.Time, err error)
+}
+
+var _ Blobs = (*blobstore.Store)(nil)
+
 // Config says what a registry serves.
 type Config struct {
 	Meta  *meta.Store
-	Blobs *blobstore.Store
+	Blobs Blobs
+	// Redirect returns where a client may fetch the bytes of d itself, or "" where
+	// it may not. Nil means that all bytes are sent from here.
+	Redirect func(r *http.Request, d digest.Digest) (string, error)
 	// Auth decides who may do what; nil lets everybody do everything.
 	Auth Authorizer
 	// Audit is told of every push and delete of a manifest, a tag or a blob that was
@@ -109,7 +131,7 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		return nil, fmt.Errorf("registry: ManifestBytesMax is %d, must be 1 to %d", cfg.ManifestBytesMax, manifestBytesMax)
 	}
 	h := &front{
-		namespace:   &namespace{meta: cfg.Meta, blobs: cfg.Blobs, log: cfg.Log, metrics: cfg.Metrics},
+		namespace:   &namespace{meta: cfg.Meta, blobs: cfg.Blobs, redirect: cfg.Redirect, log: cfg.Log, metrics: cfg.Metrics},
 		auth:        cfg.Auth,
 		audit:       cfg.Audit,
 		readOnly:    cfg.ReadOnly,

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"os"
+	"net/http"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -20,10 +21,11 @@ const linkTimeout = 30 * time.Second
 // A namespace is all repositories. It is immutable and implements
 // distribution.Namespace (services.go).
 type namespace struct {
-	meta    *meta.Store
-	blobs   *blobstore.Store
-	log     *slog.Logger
-	metrics *Metrics
+	meta     *meta.Store
+	blobs    Blobs
+	redirect func(*http.Request, digest.Digest) (string, error) // nil: nowhere
+	log      *slog.Logger
+	metrics  *Metrics
 }
 
 // A repository is one repository as seen by one actor, who was allowed what it is
@@ -148,8 +150,8 @@ func (r repository) deleteBlob(ctx context.Context, d digest.Digest) error {
 
 // open returns the bytes of a blob of this repository. Bytes that are not there are a
 // fault of ours (I6), not a 404: the metadata promised them. The caller closes the file.
-func (r repository) open(b meta.Blob) (*os.File, error) {
-	f, err := r.blobs.Open(b.Digest)
+func (r repository) open(ctx context.Context, b meta.Blob) (io.ReadSeekCloser, error) {
+	f, err := r.blobs.Open(ctx, b.Digest)
 	if errors.Is(err, blobstore.ErrNotFound) {
 		err = bytesMissing(b.Digest, err)
 	}
@@ -159,7 +161,7 @@ func (r repository) open(b meta.Blob) (*os.File, error) {
 // mount links d from another repository that links it; the caller may pull that
 // one. Without the bytes, or the link, there is nothing to mount: false.
 func (r repository) mount(ctx context.Context, from meta.RepoName, d digest.Digest) (bool, error) {
-	pin, err := r.blobs.Pin(d) // nothing may collect d between its check and its link
+	pin, err := r.blobs.Pin(ctx, d) // nothing may collect d between its check and its link
 	if errors.Is(err, blobstore.ErrNotFound) {
 		return false, nil
 	}
@@ -183,17 +185,17 @@ func (r repository) mount(ctx context.Context, from meta.RepoName, d digest.Dige
 // held, and the caller's to cancel.
 func (r repository) commit(ctx context.Context, u *blobstore.Upload, d digest.Digest) error {
 	size := u.Size()
-	pin, err := u.Commit(d)
+	// A client that hung up after its last byte gets its blob all the same: it, or
+	// another, will ask for it when it comes back.
+	ctx = context.WithoutCancel(ctx)
+	pin, err := u.Commit(ctx, d)
 	if err != nil {
 		return err
 	}
 	defer pin.Release()
 	// A crash here leaves bytes that no metadata knows: the client got no answer and
-	// pushes again, and the next sweep of the directory removes them if it does not.
-	//
-	// A client that hung up after its last byte gets its blob all the same: it, or
-	// another, will ask for it when it comes back.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), linkTimeout)
+	// pushes again, and the next scrub removes them if it does not.
+	ctx, cancel := context.WithTimeout(ctx, linkTimeout)
 	defer cancel()
 	if err := r.meta.LinkBlob(ctx, r.name, d, size, r.actor); err != nil {
 		return fmt.Errorf("link blob %s@%s: %w", r.name, d, err)

@@ -237,12 +237,12 @@ func (s blobService) Get(ctx context.Context, d digest.Digest) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-func (s blobService) Open(_ context.Context, d digest.Digest) (io.ReadSeekCloser, error) {
+func (s blobService) Open(ctx context.Context, d digest.Digest) (io.ReadSeekCloser, error) {
 	b, err := s.meta.Blob(s.name, d)
 	if err != nil {
 		return nil, asDistribution(s.blob(d), err)
 	}
-	f, err := s.open(b)
+	f, err := s.open(ctx, b)
 	if err != nil {
 		return nil, asDistribution(s.blob(d), err)
 	}

@@ -287,8 +287,8 @@ func TestABlobIsPinnedUntilItIsKnown(t *testing.T) {
 	w := newWorld(t)
 	d := digest.FromString("content")
 	removed := 0
-	w.log.hook = func(context.Context) {
-		_, err := w.blobs.Remove(d, func() (bool, error) { return false, nil })
+	w.log.hook = func(ctx context.Context) {
+		_, err := w.blobs.Remove(ctx, d, func() (bool, error) { return false, nil })
 		if !errors.Is(err, blobstore.ErrPinned) {
 			t.Errorf("removing a blob that is being pushed: %v", err)
 		}

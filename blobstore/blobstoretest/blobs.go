@@ -25,7 +25,8 @@ func (t suite) committedBlobIsReadBack() {
 	for range 2 {
 		for d, data := range blobs {
 			MustHold(t, s, d, data)
-			if info, err := s.Stat(d); err != nil || info.Time.Before(before) || info.Time.After(time.Now().Add(time.Second)) {
+			info, err := s.Stat(t.Context(), d)
+			if err != nil || info.Time.Before(before) || info.Time.After(time.Now().Add(time.Second)) {
 				t.Errorf("published %v, which is not now: %v", info.Time, err)
 			}
 		}
@@ -74,11 +75,11 @@ func (t suite) digestIsRefusedBeforeUse() {
 	write(t, u, []byte("x"))
 	live := func() (bool, error) { t.Error("asked whether a malformed digest is live"); return true, nil }
 	for _, d := range badDigests() {
-		_, stat := s.Stat(d)
-		_, opened := s.Open(d)
-		_, pin := s.Pin(d)
-		_, remove := s.Remove(d, live)
-		_, commit := u.Commit(d)
+		_, stat := s.Stat(t.Context(), d)
+		_, opened := s.Open(t.Context(), d)
+		_, pin := s.Pin(t.Context(), d)
+		_, remove := s.Remove(t.Context(), d, live)
+		_, commit := u.Commit(t.Context(), d)
 		for what, err := range map[string]error{
 			"stat": stat, "open": opened, "pin": pin, "remove": remove, "commit": commit,
 			"verify": s.Verify(t.Context(), d, nil),
@@ -95,10 +96,10 @@ func (t suite) digestIsRefusedBeforeUse() {
 func (t suite) unknownBlobIsNotFound() {
 	s, d := t.open(), digest.FromString("nobody pushed this")
 	mustBeGone(t, s, d)
-	_, err := s.Pin(d)
+	_, err := s.Pin(t.Context(), d)
 	mustBe(t, "pin", err, blobstore.ErrNotFound)
 	mustBe(t, "verify", s.Verify(t.Context(), d, nil), blobstore.ErrNotFound)
-	if freed, err := s.Remove(d, nobodyKnows); freed != 0 || err != nil {
+	if freed, err := s.Remove(t.Context(), d, nobodyKnows); freed != 0 || err != nil {
 		t.Errorf("remove: freed %d, %v; want nothing and no error", freed, err)
 	}
 }
@@ -106,12 +107,12 @@ func (t suite) unknownBlobIsNotFound() {
 func (t suite) openFileSurvivesRemoval() {
 	s, data := t.open(), Noise(1<<20)
 	d := Push(t, s, data)
-	f, err := s.Open(d)
+	f, err := s.Open(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if _, err := s.Remove(d, nobodyKnows); err != nil {
+	if _, err := s.Remove(t.Context(), d, nobodyKnows); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := io.ReadAll(f); err != nil || !bytes.Equal(got, data) {
@@ -124,15 +125,15 @@ func (t suite) readTellsAnotherLength() {
 	for _, data := range [][]byte{{}, Noise(1), Noise(4096), Noise(64 << 10)} {
 		d, size := Push(t, s, data), int64(len(data))
 		got := make([]byte, size+1)
-		if err := s.Read(d, size, got); err != nil || !bytes.Equal(got[:size], data) {
+		if err := s.Read(t.Context(), d, size, got); err != nil || !bytes.Equal(got[:size], data) {
 			t.Errorf("read %d bytes: %v", size, err)
 		}
-		mustBe(t, "read of a blob that is shorter", s.Read(d, size+5, make([]byte, size+6)), blobstore.ErrDigest)
+		mustBe(t, "read of a blob that is shorter", s.Read(t.Context(), d, size+5, make([]byte, size+6)), blobstore.ErrDigest)
 		if size > 0 {
-			mustBe(t, "read of a blob that is longer", s.Read(d, size-1, got), blobstore.ErrDigest)
+			mustBe(t, "read of a blob that is longer", s.Read(t.Context(), d, size-1, got), blobstore.ErrDigest)
 		}
 	}
-	mustBe(t, "read of no blob", s.Read(digest.FromString("none"), 4, make([]byte, 5)), blobstore.ErrNotFound)
+	mustBe(t, "read of no blob", s.Read(t.Context(), digest.FromString("none"), 4, make([]byte, 5)), blobstore.ErrNotFound)
 }
 
 func (t suite) allListsEveryBlobOnce() {
@@ -146,11 +147,11 @@ func (t suite) allListsEveryBlobOnce() {
 	defer func() { _ = left.Cancel() }()
 	slices.Sort(want)
 	var got []digest.Digest
-	for info, err := range s.All() {
+	for info, err := range s.All(t.Context()) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if stat, err := s.Stat(info.Digest); err != nil || stat != info {
+		if stat, err := s.Stat(t.Context(), info.Digest); err != nil || stat != info {
 			t.Errorf("listed %+v, stat says %+v, %v", info, stat, err)
 		}
 		got = append(got, info.Digest)
@@ -159,7 +160,7 @@ func (t suite) allListsEveryBlobOnce() {
 		t.Errorf("listed %d blobs, want these %d in order:\n%v\n%v", len(got), len(want), got, want)
 	}
 	n := 0
-	for _, err := range s.All() {
+	for _, err := range s.All(t.Context()) {
 		if err != nil {
 			t.Error(err)
 		}
@@ -176,24 +177,24 @@ func (t suite) pinKeepsFromRemoval() {
 	u := create(t, s)
 	write(t, u, data)
 	d := digest.FromBytes(data)
-	pin, err := u.Commit(d)
+	pin, err := u.Commit(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := s.Pin(d)
+	second, err := s.Pin(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
 	pin.Release()
 	pin.Release() // again does not release the second
-	freed, err := s.Remove(d, nobodyKnows)
+	freed, err := s.Remove(t.Context(), d, nobodyKnows)
 	if freed != 0 {
 		t.Errorf("freed %d bytes of a pinned blob", freed)
 	}
 	mustBe(t, "remove pinned", err, blobstore.ErrPinned)
 	MustHold(t, s, d, data)
 	second.Release()
-	if freed, err = s.Remove(d, nobodyKnows); err != nil || freed != int64(len(data)) {
+	if freed, err = s.Remove(t.Context(), d, nobodyKnows); err != nil || freed != int64(len(data)) {
 		t.Errorf("remove: freed %d, %v; want %d", freed, err, len(data))
 	}
 	mustBeGone(t, s, d)
@@ -203,11 +204,11 @@ func (t suite) pinKeepsFromRemoval() {
 func (t suite) liveBlobIsNotRemoved() {
 	s, data := t.open(), Noise(1000)
 	d := Push(t, s, data)
-	if freed, err := s.Remove(d, func() (bool, error) { return true, nil }); freed != 0 || err != nil {
+	if freed, err := s.Remove(t.Context(), d, func() (bool, error) { return true, nil }); freed != 0 || err != nil {
 		t.Errorf("remove of a live blob: freed %d, %v; want nothing and no error", freed, err)
 	}
 	broken := errors.New("metadata cannot be read")
-	_, err := s.Remove(d, func() (bool, error) { return false, broken })
+	_, err := s.Remove(t.Context(), d, func() (bool, error) { return false, broken })
 	mustBe(t, "remove when nobody can tell", err, broken)
 	MustHold(t, s, d, data)
 }
@@ -216,9 +217,9 @@ func (t suite) nothingComesBetweenQuestionAndRemoval() {
 	s, data := t.open(), Noise(1000)
 	d := Push(t, s, data)
 	pinned := make(chan error, 1)
-	_, err := s.Remove(d, func() (bool, error) {
+	_, err := s.Remove(t.Context(), d, func() (bool, error) {
 		go func() { // joined below
-			_, err := s.Pin(d)
+			_, err := s.Pin(t.Context(), d)
 			pinned <- err
 		}()
 		// A pin takes microseconds when nothing holds it up.
@@ -256,25 +257,25 @@ func (t suite) commitAndRemoveRace() {
 	push := func() {
 		u := create(t, s)
 		write(t, u, data)
-		pin, err := u.Commit(d)
+		pin, err := u.Commit(t.Context(), d)
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		know(1)
 		pin.Release()
-		if _, err := s.Stat(d); err != nil {
+		if _, err := s.Stat(t.Context(), d); err != nil {
 			t.Errorf("a blob that was pushed and is known is gone: %v", err)
 		}
 		know(-1)
 	}
 	sweep := func() {
-		if _, err := s.Remove(d, live); err != nil && !errors.Is(err, blobstore.ErrPinned) {
+		if _, err := s.Remove(t.Context(), d, live); err != nil && !errors.Is(err, blobstore.ErrPinned) {
 			t.Error(err)
 		}
 	}
 	dedupe := func() {
-		pin, err := s.Pin(d)
+		pin, err := s.Pin(t.Context(), d)
 		if errors.Is(err, blobstore.ErrNotFound) {
 			return
 		}
@@ -282,7 +283,7 @@ func (t suite) commitAndRemoveRace() {
 			t.Error(err)
 			return
 		}
-		if _, err := s.Stat(d); err != nil {
+		if _, err := s.Stat(t.Context(), d); err != nil {
 			t.Errorf("a pinned blob is gone: %v", err)
 		}
 		pin.Release()
@@ -296,7 +297,7 @@ func (t suite) commitAndRemoveRace() {
 		})
 	}
 	wg.Wait()
-	if _, err := s.Remove(d, live); err != nil {
+	if _, err := s.Remove(t.Context(), d, live); err != nil {
 		t.Errorf("remove when all is over: %v", err)
 	}
 	mustBeGone(t, s, d)
@@ -310,7 +311,7 @@ func (t suite) verifyAcceptsGoodBytes() {
 			t.Errorf("verify %d bytes: %v", n, err)
 		}
 	}
-	if bad, err := s.Quarantined(); len(bad) != 0 || err != nil {
+	if bad, err := s.Quarantined(t.Context()); len(bad) != 0 || err != nil {
 		t.Errorf("quarantined: %v, %v; want none", bad, err)
 	}
 }

@@ -75,11 +75,11 @@ func Push(t testing.TB, s Store, data []byte) digest.Digest {
 // MustHold fails the test unless d is there, with these bytes.
 func MustHold(t testing.TB, s Store, d digest.Digest, data []byte) {
 	t.Helper()
-	info, err := s.Stat(d)
+	info, err := s.Stat(t.Context(), d)
 	if err != nil || info.Size != int64(len(data)) || info.Digest != d {
 		t.Fatalf("stat %s: %+v, %v; want %d bytes", d, info, err, len(data))
 	}
-	f, err := s.Open(d)
+	f, err := s.Open(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func MustHold(t testing.TB, s Store, d digest.Digest, data []byte) {
 	}
 }
 
-func create(t testing.TB, s Store) Upload {
+func create(t testing.TB, s Store) *blobstore.Upload {
 	t.Helper()
 	u, err := s.Create("library/a", "", -1)
 	if err != nil {
@@ -101,7 +101,7 @@ func create(t testing.TB, s Store) Upload {
 	return u
 }
 
-func resume(t testing.TB, s Store, id string) Upload {
+func resume(t testing.TB, s Store, id string) *blobstore.Upload {
 	t.Helper()
 	u, err := s.Resume("library/a", id)
 	if err != nil {
@@ -110,23 +110,23 @@ func resume(t testing.TB, s Store, id string) Upload {
 	return u
 }
 
-func write(t testing.TB, u Upload, data []byte) {
+func write(t testing.TB, u *blobstore.Upload, data []byte) {
 	t.Helper()
 	if n, err := u.ReadFrom(bytes.NewReader(data)); err != nil || n != int64(len(data)) {
 		t.Fatalf("read from: %d of %d bytes, %v", n, len(data), err)
 	}
 }
 
-func commit(t testing.TB, u Upload, d digest.Digest) {
+func commit(t testing.TB, u *blobstore.Upload, d digest.Digest) {
 	t.Helper()
-	pin, err := u.Commit(d)
+	pin, err := u.Commit(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
 	pin.Release()
 }
 
-func closeUpload(t testing.TB, u Upload) {
+func closeUpload(t testing.TB, u *blobstore.Upload) {
 	t.Helper()
 	if err := u.Close(); err != nil {
 		t.Fatal(err)
@@ -144,8 +144,8 @@ func nobodyKnows() (bool, error) { return false, nil }
 
 func mustBeGone(t testing.TB, s Store, d digest.Digest) {
 	t.Helper()
-	_, err := s.Stat(d)
+	_, err := s.Stat(t.Context(), d)
 	mustBe(t, "stat of what is gone", err, blobstore.ErrNotFound)
-	_, err = s.Open(d)
+	_, err = s.Open(t.Context(), d)
 	mustBe(t, "open of what is gone", err, blobstore.ErrNotFound)
 }

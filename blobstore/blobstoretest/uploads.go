@@ -20,7 +20,7 @@ func (t suite) wrongDigestKeepsTheUpload() {
 	u := create(t, s)
 	write(t, u, data[:4000])
 	for range 2 {
-		_, err := u.Commit(digest.FromBytes(data))
+		_, err := u.Commit(t.Context(), digest.FromBytes(data))
 		mustBe(t, "commit of half a blob", err, blobstore.ErrDigest)
 		if size, _, err := s.StatUpload("library/a", u.ID()); size != 4000 || err != nil {
 			t.Fatalf("upload after it: %d bytes, %v", size, err)
@@ -150,7 +150,7 @@ func (t suite) uploadHasOneHolder() {
 		closeUpload(t, u) // again lets nobody else go
 		_, err = u.Write([]byte("x"))
 		mustBe(t, "write after close", err, os.ErrClosed)
-		_, err = u.Commit(digest.FromString("abc"))
+		_, err = u.Commit(t.Context(), digest.FromString("abc"))
 		mustBe(t, "commit after close", err, os.ErrClosed)
 		u = resume(t, s, u.ID())
 	}
@@ -179,7 +179,7 @@ func (t suite) algorithmMayChangeOnTheWay() {
 
 	u = create(t, s) // not before the commit
 	write(t, u, data)
-	_, err := u.Commit(digest.SHA512.FromString("else"))
+	_, err := u.Commit(t.Context(), digest.SHA512.FromString("else"))
 	mustBe(t, "commit of something else", err, blobstore.ErrDigest)
 	commit(t, u, digest.FromBytes(data))
 
@@ -200,7 +200,7 @@ func (t suite) finishedUploadIsGone() {
 		t.Fatal(err)
 	}
 	for range 2 {
-		for _, u := range []Upload{committed, cancelled} {
+		for _, u := range []*blobstore.Upload{committed, cancelled} {
 			_, err := s.Resume("library/a", u.ID())
 			mustBe(t, "resume of a finished upload", err, blobstore.ErrNotFound)
 			_, _, err = s.StatUpload("library/a", u.ID())

@@ -9,6 +9,12 @@ import (
 	operatorv1 "github.com/openshift/api/operator/v1"
 )
 
+// A Bucket is an object store that holds the blobs.
+type Bucket struct {
+	Location string // for people
+	Trouble  string // why it cannot be used; "" when it can
+}
+
 // ConfigFacts is what the status of a Config is computed from, beside the
 // object.
 type ConfigFacts struct {
@@ -18,6 +24,9 @@ type ConfigFacts struct {
 	Ephemeral bool   // the data directory does not outlive the machine's power
 	// Restart names fields that take effect with the next start.
 	Restart []string
+	// Bucket is the object store in use, by the machine's settings; nil: the data
+	// directory is.
+	Bucket *Bucket
 	// Storage is spec.storage with what its Secret says.
 	Storage Storage
 	// Routes has an error for each route that is not served as it is asked for, by name.
@@ -144,6 +153,10 @@ func (s Storage) trouble() string {
 func (f ConfigFacts) storageExists() operatorv1.OperatorCondition {
 	const kind = "StorageExists"
 	switch {
+	case f.Bucket != nil && f.Bucket.Trouble != "":
+		return condition(kind, false, "Unable to Access Bucket", f.Bucket.Location+": "+f.Bucket.Trouble)
+	case f.Bucket != nil:
+		return condition(kind, true, "Bucket Exists", f.Bucket.Location+", by this machine's settings (storage)")
 	case !f.Storage.Local():
 		return condition(kind, false, "StorageNotConfigured", f.Storage.trouble())
 	case f.Storage.Kind == "EmptyDir" && f.Ephemeral:

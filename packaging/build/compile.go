@@ -26,7 +26,7 @@ func (j job) compile(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath",
+		cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-tags", "disable_grpc_modules", "-trimpath",
 			"-ldflags=-s -w -X skerry.dev/skerry/appliance.stamp="+j.version, "-o", out, ".")
 		cmd.Dir = j.root
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch, "GOFLAGS=", "GOAMD64=v1")
