@@ -49,6 +49,7 @@ func serve(c *cli.Context) (err error) {
 		greet(c.App.ErrWriter, p.appliance, p.conf.values.Data)
 	}
 	p.log.InfoContext(c.Context, "serving", "addr", p.appliance.Addr().String(), "tls", p.appliance.TLS())
+	returnProgramPages()
 	err = p.run(c.Context)
 	return errors.Join(err, p.appliance.Close())
 }
