@@ -25,7 +25,8 @@ DEBIAN   = skopeo=skopeo podman=podman buildah=buildah ctr=containerd zstd=zstd
 FUSE     = fusermount3=fuse3
 ACME     = pebble=pebble pebble-challtestsrv=pebble
 PACKAGE  = debootstrap=debootstrap lintian=lintian rpm=rpm rpmlint=rpmlint systemd-analyze=systemd man=man-db \
-           mandoc=mandoc zsh=zsh fish=fish skopeo=skopeo podman=podman runc=runc
+           mandoc=mandoc zsh=zsh fish=fish skopeo=skopeo podman=podman runc=runc \
+           ip=iproute2 nsenter=util-linux qemu-aarch64=qemu-user
 DIST     = $(GO) run -C packaging/build -buildvcs=false . -root ../..
 # What unpacks a system must be root; everything is built before, by whoever runs make.
 ASROOT   = $(if $(filter 0,$(shell id -u)),,-exec 'sudo -E')

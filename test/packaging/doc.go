@@ -3,7 +3,8 @@
 // in an older one. Its tests have the tag packaging.
 //
 // They install on a Debian system of their own, as root, start what was installed
-// as its unit says, and push to it from outside; they run the image; they have
-// lintian, rpmlint, systemd-analyze, mandoc and the shells judge the rest. There
-// is no systemd as the first process there: units are read, not started by it.
+// as its unit says, and push to it from outside; on one they start systemd as the
+// first process, which starts the service, and again when it is killed or hangs.
+// They run the image, and, emulated, the package for the other architecture; they
+// have lintian, rpmlint, systemd-analyze, mandoc and the shells judge the rest.
 package packaging
