@@ -46,7 +46,8 @@ type Access struct {
 type Authorizer interface {
 	// Authorize says who the caller is, if it may do everything in access. With
 	// none it only says who the caller is, and whether the registry is open to
-	// it at all: GET /v2/.
+	// it at all: GET /v2/. The actor is the same for the same account, with
+	// whatever it proves that it is, and for no other: uploads belong to it.
 	//
 	// The error is [ErrUnauthorized], as a [*ChallengeError] where there is one,
 	// or [ErrDenied], or a [*LimitError], or one of its own, which becomes a 500. On success headers

@@ -41,6 +41,12 @@ func (n *namespace) repository(name meta.RepoName, actor string) repository {
 	return repository{namespace: n, name: name, actor: actor}
 }
 
+// uploadScope is whose an upload is: what one actor began in one repository, nobody
+// else finds, even if they know its id and may push there. The blob store keeps a hash
+// of it in the name of the upload's file; nothing else remembers, so there is nothing
+// that a restart could forget. A repository's name has no space in it.
+func (r repository) uploadScope() string { return string(r.name) + " " + r.actor }
+
 // A push is a manifest on its way in. Its digest was computed from the payload.
 type push struct {
 	digest    digest.Digest
