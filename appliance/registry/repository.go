@@ -166,25 +166,25 @@ func (r repository) open(ctx context.Context, b meta.Blob) (io.ReadSeekCloser, e
 
 // mount links d from another repository that links it; the caller may pull that
 // one. Without the bytes, or the link, there is nothing to mount: false.
-func (r repository) mount(ctx context.Context, from meta.RepoName, d digest.Digest) (bool, error) {
+func (r repository) mount(ctx context.Context, from meta.RepoName, d digest.Digest) (meta.Blob, bool, error) {
 	pin, err := r.blobs.Pin(ctx, d) // nothing may collect d between its check and its link
 	if errors.Is(err, blobstore.ErrNotFound) {
-		return false, nil
+		return meta.Blob{}, false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("mount blob %s: %w", d, err)
+		return meta.Blob{}, false, fmt.Errorf("mount blob %s: %w", d, err)
 	}
 	defer pin.Release()
-	_, err = r.meta.MountBlob(ctx, r.name, from, d, r.actor)
+	b, err := r.meta.MountBlob(ctx, r.name, from, d, r.actor)
 	mounted, err := known(err)
 	if err != nil {
-		return false, fmt.Errorf("mount blob %s from %s: %w", d, from, err)
+		return meta.Blob{}, false, fmt.Errorf("mount blob %s from %s: %w", d, from, err)
 	}
 	if mounted {
 		r.metrics.blobMounted.Inc()
 		r.log.DebugContext(ctx, "blob mounted", "repo", r.name, "digest", d, "from", from, "actor", r.actor)
 	}
-	return mounted, nil
+	return b, mounted, nil
 }
 
 // commit publishes u as d and makes it known. On [blobstore.ErrDigest] u is still

@@ -271,7 +271,7 @@ func (s blobService) Create(ctx context.Context, opts ...distribution.BlobCreate
 		source, err := meta.ParseRepoName(from.Name())
 		mounted := false
 		if err == nil {
-			mounted, err = s.mount(ctx, source, from.Digest())
+			_, mounted, err = s.mount(ctx, source, from.Digest())
 		}
 		if err != nil {
 			return nil, asDistribution(s.blob(from.Digest()), err)

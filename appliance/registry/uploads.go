@@ -107,9 +107,9 @@ func (h *front) mount(w http.ResponseWriter, r *http.Request, repo repository, m
 	if m.from == "" {
 		return false, nil
 	}
-	mounted, err := repo.mount(r.Context(), m.from, m.digest)
+	b, mounted, err := repo.mount(r.Context(), m.from, m.digest)
 	if mounted {
-		created(w, repo.name, m.digest)
+		created(w, repo.name, b, m.from)
 	}
 	return mounted, err
 }
@@ -144,15 +144,16 @@ func (h *front) pushWhole(w http.ResponseWriter, r *http.Request, repo repositor
 	if err := repo.commit(r.Context(), u, d); err != nil {
 		return errors.Join(err, u.Cancel())
 	}
-	created(w, repo.name, d)
+	created(w, repo.name, meta.Blob{Digest: d, Size: u.Size()}, "")
 	return nil
 }
 
-// created is the 201 for a blob.
-func created(w http.ResponseWriter, repo meta.RepoName, d digest.Digest) {
+// created is the 201 for a blob, which was mounted if there is a source.
+func created(w http.ResponseWriter, repo meta.RepoName, b meta.Blob, source meta.RepoName) {
+	testify(w, b.Size, source)
 	head := w.Header()
-	head["Location"] = []string{"/v2/" + string(repo) + "/blobs/" + d.String()}
-	head[headDigest] = []string{d.String()}
+	head["Location"] = []string{"/v2/" + string(repo) + "/blobs/" + b.Digest.String()}
+	head[headDigest] = []string{b.Digest.String()}
 	head["Content-Length"] = valueZero
 	w.WriteHeader(http.StatusCreated)
 }
@@ -242,7 +243,7 @@ func (h *front) putUpload(w http.ResponseWriter, r *http.Request, t target) erro
 		}
 		return err
 	}
-	created(w, repo.name, d)
+	created(w, repo.name, meta.Blob{Digest: d, Size: u.Size()}, "")
 	return nil
 }
 
