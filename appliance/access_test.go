@@ -381,6 +381,9 @@ func TestEveryActIsAudited(t *testing.T) {
 	before := len(records(t, file))
 	content := []byte("x")
 	n.sees(201, ann, "POST", "/v2/ann/app/blobs/uploads/?digest="+digestOf(content), content)
+	n.sees(202, ann, "POST", "/v2/ann/app/blobs/uploads/", nil)
+	n.sees(201, ann, "POST", "/v2/ann/copy/blobs/uploads/?mount="+digestOf(content)+"&from=ann/app", nil)
+	n.sees(403, ann, "POST", "/v2/bob/app/blobs/uploads/", nil)
 	n.sees(201, ann, "PUT", "/v2/ann/app/manifests/v1", manifestOf(content))
 	n.sees(200, ann, "GET", "/v2/ann/app/manifests/v1", nil)
 	n.sees(403, ann, "PUT", "/v2/bob/app/manifests/v1", manifestOf(content))
@@ -388,6 +391,7 @@ func TestEveryActIsAudited(t *testing.T) {
 	n.sees(202, ann, "DELETE", "/v2/ann/app/manifests/v1", nil)
 	n.sees(404, ann, "DELETE", "/v2/ann/app/manifests/v1", nil)
 	n.sees(405, ann, "DELETE", blobPath("ann/app", content), nil) // a manifest refers to it
+	n.sees(202, ann, "DELETE", blobPath("ann/copy", content), nil)
 	n.sees(401, "skr_WRONG", "GET", "/v2/", nil)
 	n.sees(403, ann, "DELETE", "/apis/skerry.dev/v1/users/admin", nil)
 	if err := n.client().DeleteToken(t.Context(), "ann"); err != nil {
@@ -399,17 +403,23 @@ func TestEveryActIsAudited(t *testing.T) {
 			t.Errorf("record %v", r)
 		}
 		got = append(got, fmt.Sprint(
-			r["act"], " ", r["who"], " ", r["how"], " ", r["repo"], " ", r["reference"], " ", r["what"], " ", r["result"]))
+			r["act"], " ", r["who"], " ", r["how"], " ", r["object"], " ", r["repo"], " ", r["reference"], " ", r["size"], " ",
+			r["source"], " ", r["what"], " ", r["result"]))
 	}
+	d, size := digestOf(content), fmt.Sprint(len(manifestOf(content)))
 	want := []string{
-		"push token:ann token ann/app v1 <nil> done",
-		"push token:ann token bob/app v1 <nil> denied",
-		"delete token:ann token ann/app v1 <nil> done",
-		"delete token:ann token ann/app v1 <nil> failed",
-		"delete token:ann token ann/app " + digestOf(content) + " <nil> failed",
-		"login  token <nil> <nil> <nil> failed",
-		"admin token:ann token <nil> <nil> DELETE /apis/skerry.dev/v1/users/admin denied",
-		"admin admin password <nil> <nil> DELETE /apis/skerry.dev/v1/tokens/ann done",
+		"push token:ann token blob ann/app " + d + " 1 <nil> <nil> done",
+		"push token:ann token blob ann/copy " + d + " 1 ann/app <nil> done",
+		"push token:ann token blob bob/app  <nil> <nil> <nil> denied",
+		"push token:ann token manifest ann/app v1 " + size + " <nil> <nil> done",
+		"push token:ann token manifest bob/app v1 <nil> <nil> <nil> denied",
+		"delete token:ann token manifest ann/app v1 <nil> <nil> <nil> done",
+		"delete token:ann token manifest ann/app v1 <nil> <nil> <nil> failed",
+		"delete token:ann token blob ann/app " + d + " <nil> <nil> <nil> failed", // a manifest refers to it
+		"delete token:ann token blob ann/copy " + d + " <nil> <nil> <nil> done",
+		"login  token <nil> <nil> <nil> <nil> <nil> <nil> failed",
+		"admin token:ann token <nil> <nil> <nil> <nil> <nil> DELETE /apis/skerry.dev/v1/users/admin denied",
+		"admin admin password <nil> <nil> <nil> <nil> <nil> DELETE /apis/skerry.dev/v1/tokens/ann done",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("audited:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -64,7 +64,7 @@ type Appliance struct {
 
 // Open builds the appliance. Each step uses only what stands above it.
 func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err error) {
-	a, err := openStores(ctx, cfg, log)
+	a, err := openStores(ctx, cfg, log, false)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,9 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err 
 
 // openStores builds what lies below the surfaces: enough to look at the data,
 // not to serve it.
-func openStores(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err error) {
+//
+// Of stores at rest, which nobody serves, the disk's reserve is left as it is.
+func openStores(ctx context.Context, cfg Config, log *slog.Logger, atRest bool) (_ *Appliance, err error) {
 	if cfg, err = cfg.withDefaults(); err != nil {
 		return nil, err
 	}
@@ -123,7 +125,7 @@ func openStores(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance
 		return nil, err
 	}
 	a.blobs, a.bucket, err = openBytes(ctx, cfg.Storage, blobstore.Config{
-		Dir: a.dir.join(storageName), Log: log,
+		Dir: a.dir.join(storageName), Log: log, LeaveReserve: atRest,
 		Soft: cfg.DiskSoft, High: cfg.DiskHigh, Critical: cfg.DiskCritical,
 	})
 	if err != nil {

@@ -66,17 +66,24 @@ func (a *audit) loginFailed(ctx context.Context, f auth.Failure) {
 }
 
 // registryEvent records a push or a delete. Who did not come in did nothing, and
-// loginFailed tells of it.
+// loginFailed tells of it. Who came in was found out when the request began: a token
+// may have ended while a large blob was sent.
 func (a *Appliance) registryEvent(r *http.Request, e registry.Event) {
 	if e.Status == http.StatusUnauthorized || e.Status == http.StatusTooManyRequests {
 		return
 	}
-	who, how := "", auth.MethodNone
-	if p, err := a.authority.Authenticate(r); p != nil && (err == nil || errors.Is(err, auth.ErrNoCredentials)) {
-		who, how = p.String(), p.Method
+	log := a.audit.log.With("act", e.Action, "who", e.Caller.Name, "from", r.RemoteAddr, "how", e.Caller.How,
+		"object", e.Object, "repo", e.Repo, "reference", e.Reference, "digest", e.Digest)
+	if e.Status == http.StatusCreated {
+		log = log.With("size", e.Size)
 	}
-	a.audit.log.InfoContext(r.Context(), auditMessage, "act", e.Action, "who", who, "from", r.RemoteAddr, "how", how,
-		"repo", e.Repo, "reference", e.Reference, "digest", e.Digest, "result", resultOf(e.Status), "status", e.Status)
+	if len(e.Tags) > 0 {
+		log = log.With("tags", e.Tags)
+	}
+	if e.Source != "" {
+		log = log.With("source", e.Source)
+	}
+	log.InfoContext(r.Context(), auditMessage, "result", resultOf(e.Status), "status", e.Status)
 }
 
 func resultOf(status int) string {

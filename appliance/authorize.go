@@ -96,31 +96,34 @@ var _ registry.Authorizer = registryAuth{}
 // Authorize implements registry.Authorizer. Who says nothing may do what
 // everybody may, but is asked at /v2/ who they are: that is how clients learn
 // that there is something to log in to.
-func (a registryAuth) Authorize(_ http.ResponseWriter, r *http.Request, access ...registry.Access) (string, error) {
+func (a registryAuth) Authorize(_ http.ResponseWriter, r *http.Request, access ...registry.Access) (
+	registry.Caller, error,
+) {
 	p, err := a.Authenticate(r)
 	var limit *auth.LimitError
 	switch {
 	case errors.Is(err, auth.ErrNoCredentials) && len(access) > 0:
 		err = nil
 	case errors.As(err, &limit):
-		return "", &registry.LimitError{RetryAfter: limit.Seconds()}
+		return registry.Caller{}, &registry.LimitError{RetryAfter: limit.Seconds()}
 	case errors.Is(err, auth.ErrNoCredentials), errors.Is(err, auth.ErrBadCredentials):
-		return "", a.challenge(r, err, access)
+		return registry.Caller{}, a.challenge(r, err, access)
 	case err != nil:
-		return "", err
+		return registry.Caller{}, err
 	}
 	for _, need := range access {
 		if err = p.Allow(authAction(need.Action), string(need.Repo)); err != nil {
 			break
 		}
 	}
+	caller := registry.Caller{Name: p.String(), How: string(p.Method)}
 	switch {
 	case err == nil:
-		return p.String(), nil
+		return caller, nil
 	case errors.Is(err, auth.ErrScope), p.Anonymous():
-		return "", a.challenge(r, err, access)
+		return registry.Caller{}, a.challenge(r, err, access)
 	}
-	return "", registry.ErrDenied
+	return caller, registry.ErrDenied
 }
 
 func (a registryAuth) challenge(r *http.Request, err error, access []registry.Access) error {

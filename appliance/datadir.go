@@ -14,17 +14,18 @@ import (
 
 // What stands where in the data directory.
 const (
-	lockName     = "lock"             // held by the process that uses the directory
-	nodeIDName   = "node-id"          // who this disk is
-	passwordName = "admin-password"   // of the account made at the first start
-	scrubName    = "scrub"            // how far the slow scrub came
-	socketName   = "skerry.sock"      // the control API for whoever owns the directory
-	storageName  = "storage"          // blobstore
-	locationName = "storage-location" // where the blobs are, if not here
-	metaName     = "meta"             // meta
-	raftName     = "raft"             // raft
-	tlsName      = "tls"              // tls
-	trustName    = "trust"            // the CA's certificate, for clients on this machine
+	lockName       = "lock"             // held by the process that uses the directory
+	conditionsName = "conditions"       // since when conditions are what they are
+	nodeIDName     = "node-id"          // who this disk is
+	passwordName   = "admin-password"   // of the account made at the first start
+	scrubName      = "scrub"            // how far the slow scrub came
+	socketName     = "skerry.sock"      // the control API for whoever owns the directory
+	storageName    = "storage"          // blobstore
+	locationName   = "storage-location" // where the blobs are, if not here
+	metaName       = "meta"             // meta
+	raftName       = "raft"             // raft
+	tlsName        = "tls"              // tls
+	trustName      = "trust"            // the CA's certificate, for clients on this machine
 )
 
 // A dataDir is a data directory in use by this process, and by no other.

@@ -32,20 +32,27 @@ type rule struct {
 	hostsError    string // why hosts are not served; "" when they are
 }
 
-// enforce takes over what the objects say. What cannot be is told by their
-// status, not here.
+// enforce takes over what the objects say, and looks at what came of it.
 func (a *Appliance) enforce(ctx context.Context) {
 	a.enforcing.Lock()
 	defer a.enforcing.Unlock()
+	if a.takeOver(ctx) {
+		a.observe(ctx)
+	}
+}
+
+// takeOver makes a rule of what the objects say. What cannot be is told by their
+// status, not here. The caller holds enforcing.
+func (a *Appliance) takeOver(ctx context.Context) bool {
 	c, err := a.inForce()
 	if err != nil {
 		a.log.WarnContext(ctx, "config.imageregistry is not readable: it stays as it was", "err", err)
-		return
+		return false
 	}
 	hosts, _, err := a.routes(c.Routes)
 	if err != nil {
 		a.log.WarnContext(ctx, "routes are not readable: they stay as they were", "err", err)
-		return
+		return false
 	}
 	before := a.rule.Load()
 	next := &rule{Config: c, reads: newLimiter(c.Reads), writes: newLimiter(c.Writes), hosts: hosts}
@@ -60,11 +67,11 @@ func (a *Appliance) enforce(ctx context.Context) {
 	if before.Verbosity != c.Verbosity && a.cfg.Verbosity != nil {
 		a.cfg.Verbosity(levelOf(c.Verbosity))
 	}
-	a.observe(ctx)
+	return true
 }
 
 // observe looks at the status of the objects, so that it is known since when it
-// is what it is.
+// is what it is. The caller holds enforcing.
 func (a *Appliance) observe(ctx context.Context) {
 	for _, k := range resource.Kinds() {
 		if !k.Single() {
@@ -78,6 +85,7 @@ func (a *Appliance) observe(ctx context.Context) {
 			a.log.WarnContext(ctx, "object has no status", "object", k.Short, "err", err)
 		}
 	}
+	a.noteTransitions(ctx)
 }
 
 // objectLoop enforces what other nodes agreed on, and sees certificates end.

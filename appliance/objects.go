@@ -43,8 +43,13 @@ func (a *Appliance) initObjects(ctx context.Context) error {
 			return err
 		}
 	}
-	a.enforce(ctx)
-	a.httpSecret = a.rule.Load().HTTPSecret
+	a.recallTransitions(ctx)
+	a.enforcing.Lock()
+	defer a.enforcing.Unlock()
+	if a.takeOver(ctx) {
+		a.httpSecret = a.rule.Load().HTTPSecret
+		a.observe(ctx) // now that nothing waits for a restart
+	}
 	return nil
 }
 

@@ -5,46 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 	"time"
 
 	"skerry.dev/skerry/kube/resource"
 	"skerry.dev/skerry/meta"
 )
-
-// transitions remembers since when conditions are what they are: for as long as
-// the process lives, which is as long as it can vouch for them. It is safe for
-// concurrent use; the zero value is ready.
-type transitions struct {
-	mu   sync.Mutex // guards seen
-	seen map[string]transition
-}
-
-type transition struct {
-	status string
-	since  time.Time
-}
-
-// of is the memory for one kind's conditions.
-func (t *transitions) of(object string) resource.Since {
-	return func(condition, status string) time.Time {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		key := object + " " + condition
-		if t.seen[key].status != status {
-			if t.seen == nil {
-				t.seen = map[string]transition{}
-			}
-			t.seen[key] = transition{status, time.Now()}
-		}
-		return t.seen[key].since
-	}
-}
-
-// sinceNow remembers nothing: for a document that is not stored.
-func sinceNow(string) resource.Since {
-	return func(string, string) time.Time { return time.Now() }
-}
 
 // A view is how an object is looked at.
 type view struct {

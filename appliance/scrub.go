@@ -177,7 +177,10 @@ func Check(
 	if _, err := os.Stat(data); err != nil {
 		return fmt.Errorf("no data to check: %w", err)
 	}
-	a, err := openStores(ctx, Config{Data: data, Storage: storage}, log)
+	a, err := openStores(ctx, Config{
+		Data: data, Storage: storage,
+		DiskSoft: 100, DiskHigh: 100, DiskCritical: 100, // a full disk is no reason not to look
+	}, log, true)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,9 @@ type ballast struct {
 // openBallast finds out how large the ballast shall be and what there is of
 // it. A disk too full for it is no error: deletes must be possible.
 func (s *Store) openBallast() error {
+	if s.cfg.LeaveReserve {
+		return nil
+	}
 	m, err := s.measure()
 	if err != nil {
 		return err

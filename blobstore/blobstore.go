@@ -52,6 +52,8 @@ type Config struct {
 	// full. 0 means 2 % of the file system, at least 16 and at most 256 MiB,
 	// and never more than 5 %. Negative means none.
 	Reserve int64
+	// LeaveReserve leaves the ballast as it is found, for who only looks.
+	LeaveReserve bool
 	// Publish, where given, keeps finished uploads elsewhere: Dir then holds
 	// uploads in progress and the ballast, and no blobs.
 	Publish Publisher

@@ -274,6 +274,23 @@ func TestBallastIsGivenUpAndTakenBack(t *testing.T) {
 	}
 }
 
+func TestWhoOnlyLooksLeavesTheBallast(t *testing.T) {
+	dir := mount(t, "size=64m")
+	look := func(want bool) {
+		t.Helper()
+		s := openWith(t, blobstore.Config{Dir: dir, Reserve: 4 << 20, LeaveReserve: true})
+		if err := s.Relieve(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "reserve")); (err == nil) != want {
+			t.Errorf("it should be there: %v, and is not as it should (%v)", want, err)
+		}
+	}
+	look(false)
+	occupy(t, dir, openWith(t, blobstore.Config{Dir: dir, Reserve: 4 << 20}), 99)
+	look(true)
+}
+
 func TestBallastFitsTheDisk(t *testing.T) {
 	for _, c := range []struct {
 		disk       int64

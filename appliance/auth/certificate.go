@@ -16,7 +16,7 @@ func (p *policy) certificate(chains [][]*x509.Certificate) *Principal {
 		return nil
 	}
 	subject := chains[0][0].Subject
-	if checkPrintable(subject.CommonName) != nil || isAnonymous(subject.CommonName) {
+	if checkPrintable(subject.CommonName) != nil || isRecordOfAnother(subject.CommonName) {
 		return nil
 	}
 	if account, ok := p.accounts[subject.CommonName]; ok {
@@ -25,8 +25,11 @@ func (p *policy) certificate(chains [][]*x509.Certificate) *Principal {
 	return p.principal(meta.SubjectUser, subject.CommonName, subject.Organization, MethodCertificate)
 }
 
-// isAnonymous guards the one user name that would lie in records.
-func isAnonymous(name string) bool { return strings.EqualFold(name, anonymousActor) }
+// isRecordOfAnother guards the names that would lie in records. Other names of the
+// system's, such as system:node:NAME, are the CA's to give.
+func isRecordOfAnother(name string) bool {
+	return strings.EqualFold(name, anonymousActor) || strings.HasPrefix(name, robots)
+}
 
 // verifiedChains is what the listener verified of the client.
 func verifiedChains(r *http.Request) [][]*x509.Certificate {

@@ -110,6 +110,7 @@ func TestClientCertificates(t *testing.T) {
 		{trusted.client(srv, "boss"), "boss", "yes", "yes", "yes"},
 		{trusted.client(srv, ""), "", "", "", ""},
 		{trusted.client(srv, "system:anonymous"), "", "", "", ""},
+		{trusted.client(srv, "token:ann"), "", "", "", ""}, // as robots are recorded
 	} {
 		resp, err := c.client.Get(srv.URL)
 		w.must(err)

@@ -19,6 +19,10 @@ const (
 // reserved begins names that are given by the system, not by people.
 const reserved = "system:"
 
+// robots begins the names under which robots are recorded. An account cannot have
+// such a name, for its colon; users whom others vouch for must not.
+const robots = "token:"
+
 const (
 	nameMax    = 255
 	patternMax = 255

@@ -272,8 +272,8 @@ func (o *OIDC) user(c map[string]json.RawMessage) (u user, err error) {
 	if err := checkPrintable(u.name); err != nil {
 		return u, err
 	}
-	if strings.HasPrefix(u.name, reserved) {
-		return u, fmt.Errorf("user %q: names that begin with %s are the system's own", u.name, reserved)
+	if strings.HasPrefix(u.name, reserved) || strings.HasPrefix(u.name, robots) {
+		return u, fmt.Errorf("user %q: names that begin with %s or %s are the system's own", u.name, reserved, robots)
 	}
 	u.groups, err = o.groups(c)
 	return u, err

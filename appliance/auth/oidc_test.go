@@ -233,6 +233,7 @@ func TestNamesFromAnIssuer(t *testing.T) {
 		{email, nil, "ann@example.org"},
 		{email, map[string]any{"email_verified": false}, "refused"},
 		{none, map[string]any{"sub": "system:admin"}, "refused"},
+		{none, map[string]any{"sub": "token:ann"}, "refused"},
 		{none, map[string]any{"sub": "a b"}, "refused"},
 	} {
 		if got := name(c.change, c.claims); got != c.want {

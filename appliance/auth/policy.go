@@ -144,7 +144,7 @@ func (p *policy) principal(kind meta.SubjectKind, name string, groups []string, 
 	})
 	who := &Principal{Kind: kind, Name: name, Groups: groups, Method: method, actor: name}
 	if kind == meta.SubjectToken {
-		who.actor = "token:" + name // which no account can be called
+		who.actor = robots + name
 	}
 	subjects := []subject{{kind, name}, {meta.SubjectGroup, GroupAuthenticated}, {meta.SubjectGroup, GroupUnauthenticated}}
 	for _, g := range groups {

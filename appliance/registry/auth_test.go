@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -26,7 +27,7 @@ type policy struct {
 	err   error
 }
 
-func (p *policy) Authorize(w http.ResponseWriter, _ *http.Request, access ...registry.Access) (string, error) {
+func (p *policy) Authorize(w http.ResponseWriter, _ *http.Request, access ...registry.Access) (registry.Caller, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var names []string
@@ -35,18 +36,19 @@ func (p *policy) Authorize(w http.ResponseWriter, _ *http.Request, access ...reg
 	}
 	p.asked = append(p.asked, strings.Join(names, " "))
 	if p.err != nil {
-		return "", p.err
+		return registry.Caller{}, p.err
 	}
 	if p.user == "" {
-		return "", &registry.ChallengeError{Challenges: []string{`Bearer scope="` + strings.Join(names, " ") + `"`, "Basic"}}
+		bearer := `Bearer scope="` + strings.Join(names, " ") + `"`
+		return registry.Caller{}, &registry.ChallengeError{Challenges: []string{bearer, "Basic"}}
 	}
 	for _, name := range names {
 		if !slices.Contains(p.may, name) {
-			return "", fmt.Errorf("%s: %w", name, registry.ErrDenied)
+			return registry.Caller{Name: p.user}, fmt.Errorf("%s: %w", name, registry.ErrDenied)
 		}
 	}
 	w.Header().Set("X-User", p.user)
-	return p.user, nil
+	return registry.Caller{Name: p.user, How: "by its word"}, nil
 }
 
 func (p *policy) into(c *registry.Config) { c.Auth = p }
@@ -237,24 +239,73 @@ func TestPushesAndDeletesAreToldOf(t *testing.T) {
 	})
 	m := w.image("a", "one")
 	d := digest.FromBytes(m)
-	layer := digest.FromString("layer of one")
+	config, layer := digest.FromString(`{"seed":"one"}`), digest.FromString("layer of one")
 	w.do("PUT", "/v2/a/manifests/v1", m, typed).want(201)
 	w.do("GET", "/v2/a/manifests/v1", nil).want(200)
-	w.do("PUT", "/v2/a/manifests/"+d.String(), m, typed).want(201)
+	w.do("PUT", "/v2/a/manifests/"+d.String()+"?tag=t1&tag=t2", m, typed).want(201)
 	w.do("PUT", "/v2/b/manifests/v1", m, typed).want(403)
 	w.do("DELETE", "/v2/a/blobs/"+layer.String(), nil).want(405)
 	w.do("DELETE", "/v2/a/manifests/"+d.String(), nil).want(202)
 	w.do("DELETE", "/v2/a/blobs/"+layer.String(), nil).want(202)
 	w.do("DELETE", "/v2/a/../b/manifests/v1", nil).want(400)
+	const push, remove, size = registry.Push, registry.Delete, 12
+	const blob, manifest = registry.ObjectBlob, registry.ObjectManifest
+	whole := int64(len(m))
+	alice := registry.Caller{Name: "alice", How: "by its word"}
+	named := registry.Caller{Name: "alice"}
+	ref := layer.String()
 	want := []registry.Event{
-		{Action: registry.Push, Repo: "a", Reference: "v1", Digest: d, Status: 201},
-		{Action: registry.Push, Repo: "a", Reference: d.String(), Status: 201},
-		{Action: registry.Push, Repo: "b", Reference: "v1", Status: 403},
-		{Action: registry.Delete, Repo: "a", Reference: layer.String(), Status: 405},
-		{Action: registry.Delete, Repo: "a", Reference: d.String(), Status: 202},
-		{Action: registry.Delete, Repo: "a", Reference: layer.String(), Status: 202},
+		{push, blob, alice, "a", config.String(), config, nil, 14, "", 201},
+		{push, blob, alice, "a", ref, layer, nil, size, "", 201},
+		{push, manifest, alice, "a", "v1", d, nil, whole, "", 201},
+		{push, manifest, alice, "a", d.String(), d, []string{"t1", "t2"}, whole, "", 201},
+		{push, manifest, named, "b", "v1", "", nil, 0, "", 403},
+		{remove, blob, alice, "a", ref, layer, nil, 0, "", 405},
+		{remove, manifest, alice, "a", d.String(), d, nil, 0, "", 202},
+		{remove, blob, alice, "a", ref, layer, nil, 0, "", 202},
 	}
-	if !slices.Equal(events, want) {
+	if !reflect.DeepEqual(events, want) {
+		t.Errorf("told of\n%+v\nwant\n%+v", events, want)
+	}
+}
+
+// A blob that was uploaded or mounted is told of once, whichever way it took; one that
+// could not be, too. What only begins or goes on is not.
+func TestBlobsAreToldOfWhenTheyAreThere(t *testing.T) {
+	var events []registry.Event
+	p := &policy{user: "alice", may: []string{"a:pull", "a:push", "b:pull", "b:push"}}
+	w := newWorld(t, p.into, func(c *registry.Config) {
+		c.Audit = func(_ *http.Request, e registry.Event) { events = append(events, e) }
+	})
+	one, two := digest.FromString("0123456789"), digest.FromString("other bytes")
+	l := w.do("POST", "/v2/a/blobs/uploads/", nil).want(202).location()
+	w.do("PATCH", l, []byte("01234")).want(202)
+	w.do("GET", l, nil).want(204)
+	p.user = "bob"
+	w.do("PUT", with(l, "digest", one.String()), nil).want(404)
+	p.user = "alice"
+	w.do("PUT", with(l, "digest", one.String()), []byte("56789")).want(201)
+	l = w.do("POST", with("/v2/a/blobs/uploads/", "digest", two.String()), nil).want(202).location()
+	w.do("PUT", with(l, "digest", two.String()), []byte("wrong bytes")).want(400)
+	l = w.do("POST", "/v2/a/blobs/uploads/", nil).want(202).location()
+	w.do("DELETE", l, nil).want(204)
+	w.do("POST", "/v2/b/blobs/uploads/?from=a&mount="+one.String(), nil).want(201)
+	w.do("POST", "/v2/b/blobs/uploads/?from=a&mount="+two.String(), nil).want(202)
+	w.do("POST", "/v2/c/blobs/uploads/?from=a&mount="+one.String(), nil).want(403)
+	w.do("POST", "/v2/c/blobs/uploads/?digest=nonsense", nil).want(403)
+
+	const push, blob = registry.Push, registry.ObjectBlob
+	alice, bob := registry.Caller{Name: "alice", How: "by its word"}, registry.Caller{Name: "bob", How: "by its word"}
+	named := registry.Caller{Name: "alice"}
+	want := []registry.Event{
+		{push, blob, bob, "a", one.String(), one, nil, 0, "", 404},
+		{push, blob, alice, "a", one.String(), one, nil, 10, "", 201},
+		{push, blob, alice, "a", two.String(), two, nil, 0, "", 400},
+		{push, blob, alice, "b", one.String(), one, nil, 10, "a", 201},
+		{push, blob, named, "c", one.String(), one, nil, 0, "", 403},
+		{push, blob, named, "c", "", "", nil, 0, "", 403},
+	}
+	if !reflect.DeepEqual(events, want) {
 		t.Errorf("told of\n%+v\nwant\n%+v", events, want)
 	}
 }
@@ -262,8 +313,8 @@ func TestPushesAndDeletesAreToldOf(t *testing.T) {
 // limits refuses everybody for a while.
 type limits struct{}
 
-func (limits) Authorize(http.ResponseWriter, *http.Request, ...registry.Access) (string, error) {
-	return "", &registry.LimitError{RetryAfter: 7}
+func (limits) Authorize(http.ResponseWriter, *http.Request, ...registry.Access) (registry.Caller, error) {
+	return registry.Caller{}, &registry.LimitError{RetryAfter: 7}
 }
 
 func TestWhoHasToWaitIsToldHowLong(t *testing.T) {

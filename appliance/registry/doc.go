@@ -22,6 +22,9 @@
 // between. A manifest and all its tags are one agreed command, which checks again
 // that everything referenced is linked.
 //
+// An upload that is not over yet belongs to the actor who began it, in the repository
+// where it began. To everybody else its id names nothing.
+//
 // # What this package does not know
 //
 // Who a caller is ([Authorizer] does), other nodes, and what keeps content alive.

@@ -96,6 +96,7 @@ func (h *front) putManifest(w http.ResponseWriter, r *http.Request, t target) er
 	if err != nil {
 		return err
 	}
+	testify(w, int64(len(p.payload)), "")
 	head := w.Header()
 	if len(asked) > 0 {
 		for _, tag := range p.tags {

@@ -128,7 +128,7 @@ func TestBytesAreCountedInBothDirections(t *testing.T) {
 func TestAClientThatWentAwayIsNoSuccess(t *testing.T) {
 	w, want := counting(t)
 	up := w.do("POST", "/v2/a/blobs/uploads/", nil).want(202).location()
-	held, err := w.blobs.Resume("a", up[strings.LastIndexByte(up, '/')+1:])
+	held, err := w.blobs.Resume("a anonymous", up[strings.LastIndexByte(up, '/')+1:])
 	w.must(err)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -46,12 +46,19 @@ type Access struct {
 type Authorizer interface {
 	// Authorize says who the caller is, if it may do everything in access. With
 	// none it only says who the caller is, and whether the registry is open to
-	// it at all: GET /v2/.
+	// it at all: GET /v2/. A caller's name is the same for the same account, with
+	// whatever it proves that it is, and for no other: uploads belong to it.
 	//
 	// The error is [ErrUnauthorized], as a [*ChallengeError] where there is one,
 	// or [ErrDenied], or a [*LimitError], or one of its own, which becomes a 500. On success headers
-	// may be set on w; with an error w is left alone.
-	Authorize(w http.ResponseWriter, r *http.Request, access ...Access) (actor string, err error)
+	// may be set on w; with an error w is left alone. With ErrDenied the caller is told, too.
+	Authorize(w http.ResponseWriter, r *http.Request, access ...Access) (Caller, error)
+}
+
+// A Caller is whom a request comes from.
+type Caller struct {
+	Name string // under which is recorded what it does: the actor of a change
+	How  string // it proved who it is; for the audit only
 }
 
 // anonymous is the actor when there is no Authorizer.
@@ -83,8 +90,7 @@ type Config struct {
 	// Auth decides who may do what; nil lets everybody do everything.
 	Auth Authorizer
 	// Audit is told of every push and delete of a manifest, a tag or a blob that was
-	// asked for with credentials, when it is over; nil is not. It is called
-	// concurrently.
+	// asked for, when it is over; nil is not. It is called concurrently.
 	Audit func(r *http.Request, e Event)
 	// Log gets what an operator would act on; nil discards it.
 	Log *slog.Logger
@@ -186,7 +192,11 @@ func (h *front) answer(w http.ResponseWriter, r *http.Request, t target, err err
 	head[headNoSniff] = valueNoSniff // content is what its pusher says, on an origin that also has a console
 	if h.audit != nil && err == nil && audited(r, t) {
 		seen := &witness{ResponseWriter: w}
-		defer func() { h.audit(r, seen.event(r, t)) }()
+		defer func() {
+			if e := seen.event(r, t); !e.begins() {
+				h.audit(r, e)
+			}
+		}()
 		w = seen
 	}
 	if err == nil {
@@ -297,7 +307,14 @@ func (h *front) allow(w http.ResponseWriter, r *http.Request, access ...Access) 
 	if h.auth == nil {
 		return anonymous, nil
 	}
-	return h.auth.Authorize(w, r, access...)
+	caller, err := h.auth.Authorize(w, r, access...)
+	if seen, ok := w.(*witness); ok {
+		seen.caller = caller
+	}
+	if err != nil {
+		return "", err
+	}
+	return caller.Name, nil
 }
 
 // allowPush asks for what clients ask their tokens for when they push.

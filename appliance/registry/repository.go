@@ -41,6 +41,12 @@ func (n *namespace) repository(name meta.RepoName, actor string) repository {
 	return repository{namespace: n, name: name, actor: actor}
 }
 
+// uploadScope is whose an upload is: what one actor began in one repository, nobody
+// else finds, even if they know its id and may push there. The blob store keeps a hash
+// of it in the name of the upload's file; nothing else remembers, so there is nothing
+// that a restart could forget. A repository's name has no space in it.
+func (r repository) uploadScope() string { return string(r.name) + " " + r.actor }
+
 // A push is a manifest on its way in. Its digest was computed from the payload.
 type push struct {
 	digest    digest.Digest
@@ -160,25 +166,25 @@ func (r repository) open(ctx context.Context, b meta.Blob) (io.ReadSeekCloser, e
 
 // mount links d from another repository that links it; the caller may pull that
 // one. Without the bytes, or the link, there is nothing to mount: false.
-func (r repository) mount(ctx context.Context, from meta.RepoName, d digest.Digest) (bool, error) {
+func (r repository) mount(ctx context.Context, from meta.RepoName, d digest.Digest) (meta.Blob, bool, error) {
 	pin, err := r.blobs.Pin(ctx, d) // nothing may collect d between its check and its link
 	if errors.Is(err, blobstore.ErrNotFound) {
-		return false, nil
+		return meta.Blob{}, false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("mount blob %s: %w", d, err)
+		return meta.Blob{}, false, fmt.Errorf("mount blob %s: %w", d, err)
 	}
 	defer pin.Release()
-	_, err = r.meta.MountBlob(ctx, r.name, from, d, r.actor)
+	b, err := r.meta.MountBlob(ctx, r.name, from, d, r.actor)
 	mounted, err := known(err)
 	if err != nil {
-		return false, fmt.Errorf("mount blob %s from %s: %w", d, from, err)
+		return meta.Blob{}, false, fmt.Errorf("mount blob %s from %s: %w", d, from, err)
 	}
 	if mounted {
 		r.metrics.blobMounted.Inc()
 		r.log.DebugContext(ctx, "blob mounted", "repo", r.name, "digest", d, "from", from, "actor", r.actor)
 	}
-	return mounted, nil
+	return b, mounted, nil
 }
 
 // commit publishes u as d and makes it known. On [blobstore.ErrDigest] u is still

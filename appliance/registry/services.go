@@ -271,7 +271,7 @@ func (s blobService) Create(ctx context.Context, opts ...distribution.BlobCreate
 		source, err := meta.ParseRepoName(from.Name())
 		mounted := false
 		if err == nil {
-			mounted, err = s.mount(ctx, source, from.Digest())
+			_, mounted, err = s.mount(ctx, source, from.Digest())
 		}
 		if err != nil {
 			return nil, asDistribution(s.blob(from.Digest()), err)
@@ -280,12 +280,12 @@ func (s blobService) Create(ctx context.Context, opts ...distribution.BlobCreate
 			return nil, distribution.ErrBlobMounted{From: from, Descriptor: ocispec.Descriptor{Digest: from.Digest()}}
 		}
 	}
-	u, err := s.blobs.Create(string(s.name), "", -1)
+	u, err := s.blobs.Create(s.uploadScope(), "", -1)
 	return &writer{u, s}, asDistribution(target{kind: kindUploads, repo: s.name}, err)
 }
 
 func (s blobService) Resume(_ context.Context, id string) (distribution.BlobWriter, error) {
-	u, err := s.blobs.Resume(string(s.name), id)
+	u, err := s.blobs.Resume(s.uploadScope(), id)
 	return &writer{u, s}, asDistribution(target{kind: kindUpload, repo: s.name}, err)
 }
 

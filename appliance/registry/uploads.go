@@ -44,7 +44,7 @@ func (h *front) postUpload(w http.ResponseWriter, r *http.Request, t target) err
 	if d != "" && (r.ContentLength != 0 || d == d.Algorithm().FromBytes(nil)) {
 		return h.pushWhole(w, r, repo, d)
 	}
-	u, err := h.blobs.Create(string(t.repo), alg, -1)
+	u, err := h.blobs.Create(repo.uploadScope(), alg, -1)
 	if err != nil {
 		return err
 	}
@@ -107,9 +107,9 @@ func (h *front) mount(w http.ResponseWriter, r *http.Request, repo repository, m
 	if m.from == "" {
 		return false, nil
 	}
-	mounted, err := repo.mount(r.Context(), m.from, m.digest)
+	b, mounted, err := repo.mount(r.Context(), m.from, m.digest)
 	if mounted {
-		created(w, repo.name, m.digest)
+		created(w, repo.name, b, m.from)
 	}
 	return mounted, err
 }
@@ -134,7 +134,7 @@ func askedDigest(q url.Values) (alg digest.Algorithm, d digest.Digest, err error
 // pushWhole takes a blob in one request. Nobody could resume it, so whatever goes
 // wrong takes its bytes along.
 func (h *front) pushWhole(w http.ResponseWriter, r *http.Request, repo repository, d digest.Digest) error {
-	u, err := h.blobs.Create(string(repo.name), d.Algorithm(), r.ContentLength)
+	u, err := h.blobs.Create(repo.uploadScope(), d.Algorithm(), r.ContentLength)
 	if err != nil {
 		return err
 	}
@@ -144,15 +144,16 @@ func (h *front) pushWhole(w http.ResponseWriter, r *http.Request, repo repositor
 	if err := repo.commit(r.Context(), u, d); err != nil {
 		return errors.Join(err, u.Cancel())
 	}
-	created(w, repo.name, d)
+	created(w, repo.name, meta.Blob{Digest: d, Size: u.Size()}, "")
 	return nil
 }
 
-// created is the 201 for a blob.
-func created(w http.ResponseWriter, repo meta.RepoName, d digest.Digest) {
+// created is the 201 for a blob, which was mounted if there is a source.
+func created(w http.ResponseWriter, repo meta.RepoName, b meta.Blob, source meta.RepoName) {
+	testify(w, b.Size, source)
 	head := w.Header()
-	head["Location"] = []string{"/v2/" + string(repo) + "/blobs/" + d.String()}
-	head[headDigest] = []string{d.String()}
+	head["Location"] = []string{"/v2/" + string(repo) + "/blobs/" + b.Digest.String()}
+	head[headDigest] = []string{b.Digest.String()}
 	head["Content-Length"] = valueZero
 	w.WriteHeader(http.StatusCreated)
 }
@@ -173,24 +174,25 @@ func whereToGoOn(w http.ResponseWriter, repo meta.RepoName, u *blobstore.Upload,
 	return err
 }
 
-// resume takes hold of the upload that t names, for a pusher of t's repository.
+// resume takes hold of the upload that t names, for the pusher who began it.
 func (h *front) resume(w http.ResponseWriter, r *http.Request, t target) (repository, *blobstore.Upload, error) {
 	actor, err := h.allowPush(w, r, t.repo)
 	if err != nil {
 		return repository{}, nil, err
 	}
-	u, err := h.hold(r.Context(), t)
-	return h.repository(t.repo, actor), u, err
+	repo := h.repository(t.repo, actor)
+	u, err := repo.hold(r.Context(), t.upload)
+	return repo, u, err
 }
 
 // busyWait is how long a request waits for another to let go of the upload: a client
 // whose connection broke is back before the server has noticed.
 const busyWait = time.Second
 
-// hold takes hold of an upload.
-func (h *front) hold(ctx context.Context, t target) (*blobstore.Upload, error) {
+// hold takes hold of an upload of the actor's.
+func (r repository) hold(ctx context.Context, id string) (*blobstore.Upload, error) {
 	for pause := time.Millisecond; ; pause *= 2 {
-		u, err := h.blobs.Resume(string(t.repo), t.upload)
+		u, err := r.blobs.Resume(r.uploadScope(), id)
 		if !errors.Is(err, blobstore.ErrBusy) || pause > busyWait/2 {
 			return u, err
 		}
@@ -241,7 +243,7 @@ func (h *front) putUpload(w http.ResponseWriter, r *http.Request, t target) erro
 		}
 		return err
 	}
-	created(w, repo.name, d)
+	created(w, repo.name, meta.Blob{Digest: d, Size: u.Size()}, "")
 	return nil
 }
 
@@ -334,10 +336,11 @@ func parseRange(s string) (start, end int64, err error) {
 // getUpload tells how much has arrived, also while a request is bringing more.
 func (h *front) getUpload(w http.ResponseWriter, r *http.Request, t target) error {
 	// Not allowPush: it changes nothing, so no state of the registry forbids it.
-	if _, err := h.allow(w, r, Access{t.repo, Pull}, Access{t.repo, Push}); err != nil {
+	actor, err := h.allow(w, r, Access{t.repo, Pull}, Access{t.repo, Push})
+	if err != nil {
 		return err
 	}
-	size, _, err := h.blobs.StatUpload(string(t.repo), t.upload)
+	size, _, err := h.blobs.StatUpload(h.repository(t.repo, actor).uploadScope(), t.upload)
 	if err != nil {
 		return err
 	}
@@ -349,13 +352,14 @@ func (h *front) getUpload(w http.ResponseWriter, r *http.Request, t target) erro
 // deleteUpload cancels an upload. It is the pusher's, so it needs no right to
 // delete; and on a full disk it is help, so writeState does not matter.
 func (h *front) deleteUpload(w http.ResponseWriter, r *http.Request, t target) error {
-	if _, err := h.allow(w, r, Access{t.repo, Pull}, Access{t.repo, Push}); err != nil {
+	actor, err := h.allow(w, r, Access{t.repo, Pull}, Access{t.repo, Push})
+	if err != nil {
 		return err
 	}
 	if err := h.changeable(); err != nil {
 		return err
 	}
-	u, err := h.hold(r.Context(), t)
+	u, err := h.repository(t.repo, actor).hold(r.Context(), t.upload)
 	if err != nil {
 		return err
 	}

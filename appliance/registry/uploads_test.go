@@ -19,6 +19,10 @@ import (
 
 const uploads = "/v2/a/b/blobs/uploads/"
 
+// scope is what the store knows an upload below uploads by, of whoever it is
+// when nobody is asked.
+const scope = "a/b anonymous"
+
 // Every way to push a blob gives the same blob.
 func TestEveryWayToPushABlob(t *testing.T) {
 	whole := bytes.Repeat([]byte("0123456789"), 1000)
@@ -219,6 +223,27 @@ func TestAnUploadBelongsToItsRepository(t *testing.T) {
 	w.do("GET", l, nil).want(204)
 }
 
+// The id of an upload is no permission (I7), not even for those who may push there.
+func TestAnUploadBelongsToWhoBeganIt(t *testing.T) {
+	p := &policy{user: "ann", may: []string{"a/b:pull", "a/b:push"}}
+	w := newWorld(t, p.into)
+	l := w.do("POST", uploads, nil).want(202).location()
+	w.do("PATCH", l, []byte("half")).want(202)
+	for _, who := range []string{"bob", "token:ann", "annn", "anonymous", "Ann", " ann"} {
+		p.user = who
+		for _, method := range []string{"GET", "HEAD", "PATCH", "PUT", "DELETE"} {
+			w.do(method, with(l, "digest", someDigest), nil).want(404)
+		}
+		w.do("PATCH", l, []byte("x")).want(404, "BLOB_UPLOAD_UNKNOWN")
+	}
+	w.openBlobs(blobstore.Config{Dir: filepath.Join(w.dir, "blobs"), Reserve: -1, Soft: 100, High: 100, Critical: 100})
+	w.serve(registry.Handler, p.into)
+	w.do("GET", l, nil).want(404, "BLOB_UPLOAD_UNKNOWN")
+	p.user = "ann"
+	w.do("GET", l, nil).want(204).wantHead("Range", "0-3")
+	w.do("PUT", with(l, "digest", digest.FromString("half and half").String()), []byte(" and half")).want(201)
+}
+
 func TestAnUploadIsCancelled(t *testing.T) {
 	w := newWorld(t)
 	l := w.do("POST", uploads, nil).want(202).location()
@@ -233,7 +258,7 @@ func TestTwoRequestsDoNotWriteToOneUpload(t *testing.T) {
 	w := newWorld(t)
 	l := w.do("POST", uploads, nil).want(202).location()
 	id := l[strings.LastIndexByte(l, '/')+1:]
-	u, err := w.blobs.Resume("a/b", id) // as a request in progress does
+	u, err := w.blobs.Resume(scope, id) // as a request in progress does
 	w.must(err)
 	synctest.Test(t, func(*testing.T) { // they wait a second
 		for _, method := range []string{"PATCH", "PUT", "DELETE"} {
@@ -249,7 +274,7 @@ func TestTwoRequestsDoNotWriteToOneUpload(t *testing.T) {
 func TestAClientThatReconnectsIsNotRefused(t *testing.T) {
 	w := newWorld(t)
 	l := w.do("POST", uploads, nil).want(202).location()
-	u, err := w.blobs.Resume("a/b", l[strings.LastIndexByte(l, '/')+1:])
+	u, err := w.blobs.Resume(scope, l[strings.LastIndexByte(l, '/')+1:])
 	w.must(err)
 	synctest.Test(t, func(*testing.T) {
 		time.AfterFunc(100*time.Millisecond, func() { w.must(u.Close()) })

@@ -34,7 +34,7 @@ type machine struct {
 // boot starts the system as a machine is started. Everything in it ends with the test.
 func (s *system) boot() *machine {
 	s.t.Helper()
-	group := fmt.Sprint("skerry-test-", os.Getpid())
+	group := fmt.Sprint("skerry-test-", os.Getpid(), "-", s.t.Name())
 	cmd := exec.Command("unshare", "--mount", "--net", "--kill-child", "sh", "-c", bootScript, "boot", s.root, group)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	said := &strings.Builder{}

@@ -39,7 +39,8 @@ func TestTheImageServes(t *testing.T) {
 	for _, name := range []string{"trust/ca.crt", "admin-password"} {
 		p.run("podman", "cp", "skerry:/var/lib/skerry/"+name, filepath.Join(p.home, filepath.Base(name)))
 	}
-	p.wantLogin("https://" + addr + "/v2/")
+	p.wantLogin("https://"+addr+"/v2/", "127.0.0.1")
+	p.wantLogin("https://"+addr+"/v2/", "registry.example.com") // its certificate is for that name, too
 	if out := p.run("podman", "exec", "skerry", "/usr/bin/skerry", "status"); !strings.Contains(out, newVersion) {
 		t.Errorf("skerry status in the container says:\n%s", out)
 	}
@@ -120,7 +121,8 @@ func (p *podman) serve(ref, addr string) {
 	p.t.Helper()
 	p.run("podman", "run", "-d", "--name", "skerry", "--runtime", "runc", "--network", "host",
 		"--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024", "-v", "skerry:/var/lib/skerry",
-		ref, "serve", "--listen", addr, "--disk-soft", "100", "--disk-high", "100", "--disk-critical", "100")
+		"-e", "SKERRY_NAME=registry.example.com", ref,
+		"serve", "--listen", addr, "--disk-soft", "100", "--disk-high", "100", "--disk-critical", "100")
 	p.t.Cleanup(func() {
 		cmd := exec.Command("podman", "rm", "-f", "-t", "0", "skerry") // the test's own context has ended
 		cmd.Env = p.env
@@ -148,8 +150,8 @@ func (p *podman) serve(ref, addr string) {
 	}
 }
 
-// wantLogin asks the container with the CA and the password that were in it.
-func (p *podman) wantLogin(url string) {
+// wantLogin asks the container, by a name, with the CA and the password that were in it.
+func (p *podman) wantLogin(url, name string) {
 	p.t.Helper()
 	read := func(name string) []byte {
 		b, err := os.ReadFile(filepath.Join(p.home, name))
@@ -161,7 +163,7 @@ func (p *podman) wantLogin(url string) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(read("ca.crt"))
 	client := &http.Client{Transport: &http.Transport{
-		TLSClientConfig: &cryptotls.Config{RootCAs: roots, MinVersion: cryptotls.VersionTLS12},
+		TLSClientConfig: &cryptotls.Config{RootCAs: roots, ServerName: name, MinVersion: cryptotls.VersionTLS12},
 	}}
 	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, url, nil)
 	if err != nil {
