@@ -17,7 +17,16 @@ import (
 const regionDefault = "us-east-1"
 
 func openS3(ctx context.Context, cfg Config) (backend, error) {
-	defer withCA(cfg.CAFile)()
+	file := cfg.CAFile
+	if cfg.CA != "" {
+		f, err := inMemory("ca", cfg.CA)
+		if err != nil {
+			return backend{}, err
+		}
+		defer f.Close()
+		file = fileOf(f)
+	}
+	defer withCA(file)()
 	params := map[string]any{
 		"bucket": cfg.Bucket, "rootdirectory": rooted(cfg.Prefix),
 		"regionendpoint": cfg.Endpoint, "region": cfg.Region,
