@@ -67,7 +67,7 @@ func (a *Appliance) listenAs(ctx context.Context, name, network, addr string) (l
 	return l, nil
 }
 
-// prepareReopen has the run end with [ErrReopen], and the sockets outlive it.
+// prepareReopen has the sockets outlive a run that is about to end with [ErrReopen].
 func (a *Appliance) prepareReopen(ctx context.Context, next place) error {
 	kept := sockets{}
 	for name, l := range a.listeners {
@@ -87,7 +87,7 @@ func (a *Appliance) prepareReopen(ctx context.Context, next place) error {
 	a.log.InfoContext(ctx, "reopening with another storage", "from", a.place.location, "to", next.location)
 	a.next, a.kept = &next, kept
 	close(a.reopening)
-	return ErrReopen
+	return nil
 }
 
 // Reopening is closed when Run is about to end with [ErrReopen].

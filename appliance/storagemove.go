@@ -26,11 +26,13 @@ type verdict struct {
 func (a *Appliance) moveLoop(ctx context.Context) error {
 	for {
 		next, err := a.consider(ctx)
-		if err != nil {
-			a.log.WarnContext(ctx, "spec.storage cannot be looked at: it stays as it was", "err", err)
-		}
 		if next != nil && ctx.Err() == nil {
-			return a.prepareReopen(ctx, *next)
+			if err = a.prepareReopen(ctx, *next); err == nil {
+				return ErrReopen
+			}
+		}
+		if err != nil {
+			a.log.WarnContext(ctx, "spec.storage is not looked at: it stays as it was", "err", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -2,7 +2,9 @@ package appliance_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -158,6 +160,74 @@ func TestBlobsAreNotLeftBehind(t *testing.T) {
 func stopped(n *node) string {
 	n.stop()
 	return n.data
+}
+
+// A push that ends while the registry drains has its blob where the registry then is:
+// it does not go away from it.
+func TestAPushDuringTheDrainKeepsItsBlob(t *testing.T) {
+	s3 := openS3(t)
+	n := start(t, appliance.Config{Data: t.TempDir(), DrainTimeout: 20 * time.Second})
+	n.credentials("good")
+	body, send := io.Pipe()
+	at := n.startUpload()
+	patched := make(chan error, 1)
+	go func() { // ends with the upload
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPatch, at, body)
+		if err == nil {
+			req.SetBasicAuth("admin", n.password)
+			var resp *http.Response
+			if resp, err = http.DefaultClient.Do(req); err == nil {
+				err = resp.Body.Close()
+			}
+		}
+		patched <- err
+	}()
+	if _, err := send.Write([]byte("pushed in ")); err != nil {
+		t.Fatal(err)
+	}
+	n.config(s3.inBucket("images"))
+	eventually(t, "it drains", func() bool {
+		status, answer := n.do(http.MethodGet, "/v2/", "", nil)
+		return status == http.StatusServiceUnavailable && strings.Contains(answer, "reopening")
+	})
+	_, err := send.Write([]byte("the last moment"))
+	if err = errors.Join(err, send.Close(), <-patched); err != nil {
+		t.Fatal(err)
+	}
+	content := []byte("pushed in the last moment")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, at+"?digest="+digestOf(content), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth("admin", n.password)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil || resp.StatusCode != http.StatusCreated {
+		t.Fatalf("commit: %v, %v", resp, err)
+	}
+	_ = resp.Body.Close()
+	n.until("it stays", func(s string) bool { return strings.Contains(s, "StorageHoldsBlobs") })
+	n.storageIs("local")
+	n.pull(content)
+}
+
+// startUpload is the URL of an upload that has begun.
+func (n *node) startUpload() string {
+	n.t.Helper()
+	req, err := http.NewRequestWithContext(n.t.Context(), http.MethodPost, n.url+"/v2/team/app/blobs/uploads/", nil)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	req.SetBasicAuth("admin", n.password)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	at, err := resp.Location()
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return at.String()
 }
 
 // Another endpoint may be the same bucket, or another one of that name.
