@@ -63,7 +63,7 @@ type Appliance struct {
 	enforcing  sync.Mutex           // one reading of the objects at a time
 	since      transitions          // of the objects' conditions
 
-	listeners  map[string]net.Listener // as they were opened, without TLS; written by Open
+	gates      map[string]*gate        // what listens, without TLS; written by Open
 	reconsider chan struct{}           // told when the objects were read
 	verdict    atomic.Pointer[verdict] // on spec.storage; nil: none yet
 	reopening  chan struct{}           // closed when a reopening begins
@@ -118,7 +118,7 @@ func openStores(ctx context.Context, cfg Config, log *slog.Logger, atRest bool) 
 	}
 	a := &Appliance{
 		cfg: cfg, log: log, atRest: atRest, opened: time.Now(), started: time.Now(), metrics: newMetrics(),
-		listeners: make(map[string]net.Listener), reconsider: make(chan struct{}, 1), reopening: make(chan struct{}),
+		gates: make(map[string]*gate), reconsider: make(chan struct{}, 1), reopening: make(chan struct{}),
 	}
 	if cfg.from != nil {
 		a.started = cfg.from.started

@@ -105,6 +105,7 @@ func (a *Appliance) drain(ctx context.Context, servers ...*http.Server) error {
 	limit, cancel := context.WithTimeout(ctx, a.config().DrainTimeout)
 	defer cancel()
 	wait(limit, a.traffic.quiet)
+	a.queue(limit)
 	for _, srv := range servers {
 		if srv.Shutdown(limit) == nil {
 			continue

@@ -15,6 +15,9 @@ var ErrReopen = errors.New("the storage of blobs has changed")
 
 var errReopening = errors.New("the registry is reopening with another storage")
 
+// letIn is how long a connection that was accepted has to bring its first request.
+const letIn = 100 * time.Millisecond
+
 // What listens.
 const (
 	publicSocket  = "public"
@@ -63,15 +66,31 @@ func (a *Appliance) listenAs(ctx context.Context, name, network, addr string) (l
 	if u, ok := l.(*net.UnixListener); ok {
 		u.SetUnlinkOnClose(true)
 	}
-	a.listeners[name] = l
-	return l, nil
+	g := newGate(l)
+	a.gates[name] = g
+	return g, nil
+}
+
+// queue has who connects from now on wait for the successor, if there is to be one, and
+// lets those in who came before.
+func (a *Appliance) queue(ctx context.Context) {
+	select {
+	case <-a.reopening:
+	default:
+		return
+	}
+	for _, g := range a.gates {
+		g.stop()
+	}
+	every(ctx, letIn)
+	wait(ctx, func() bool { return a.traffic.running.Load() == 0 })
 }
 
 // prepareReopen has the sockets outlive a run that is about to end with [ErrReopen].
 func (a *Appliance) prepareReopen(ctx context.Context, next place) error {
 	kept := sockets{}
-	for name, l := range a.listeners {
-		s, ok := l.(interface{ File() (*os.File, error) })
+	for name, g := range a.gates {
+		s, ok := g.Listener.(interface{ File() (*os.File, error) })
 		if !ok {
 			return errors.Join(fmt.Errorf("keep the %s socket: it is no file", name), kept.close())
 		}
@@ -80,7 +99,7 @@ func (a *Appliance) prepareReopen(ctx context.Context, next place) error {
 			return errors.Join(fmt.Errorf("keep the %s socket: %w", name, err), kept.close())
 		}
 		kept[name] = f
-		if u, ok := l.(*net.UnixListener); ok {
+		if u, ok := g.Listener.(*net.UnixListener); ok {
 			u.SetUnlinkOnClose(false)
 		}
 	}

@@ -210,6 +210,44 @@ func TestAPushDuringTheDrainKeepsItsBlob(t *testing.T) {
 	n.pull(content)
 }
 
+// Clients that connect while the registry reopens wait, or are told to try again.
+func TestNobodyIsTurnedAwayByAReopening(t *testing.T) {
+	s3 := openS3(t)
+	n := start(t, appliance.Config{Data: t.TempDir()})
+	n.credentials("good")
+	stop, done := make(chan struct{}), make(chan struct{})
+	asked := 0
+	go func() { // ends by stop
+		defer close(done)
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		for ; ; asked++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			resp, err := client.Get(n.url + "/v2/")
+			if err != nil {
+				t.Errorf("request %d: %v", asked, err)
+				return
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusServiceUnavailable {
+				t.Errorf("request %d: %s", asked, resp.Status)
+			}
+		}
+	}()
+	for _, bucket := range []string{"a", "b", "c"} {
+		n.config(s3.inBucket(bucket))
+		n.storageIs("s3 " + bucket)
+	}
+	close(stop)
+	<-done
+	if asked < 10 {
+		t.Errorf("%d requests: the test has shown nothing", asked)
+	}
+}
+
 // startUpload is the URL of an upload that has begun.
 func (n *node) startUpload() string {
 	n.t.Helper()
