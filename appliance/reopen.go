@@ -118,6 +118,7 @@ func (a *Appliance) Reopen(ctx context.Context) (*Appliance, error) {
 	cfg, kept := a.config(), a.kept
 	cfg.from = &legacy{a.next, kept, a.started}
 	a.kept = nil
+	a.noteTransitions(ctx)
 	if err := a.Close(); err != nil {
 		return nil, errors.Join(err, kept.close())
 	}
