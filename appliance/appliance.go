@@ -29,16 +29,18 @@ type Appliance struct {
 	// Set by Open, in this order; immutable afterwards.
 	cfg             Config // as at the start; what a reload changes is read with config()
 	log             *slog.Logger
-	started         time.Time
+	atRest          bool
+	opened, started time.Time // this appliance, and the first of those that it goes on for
 	metrics         *metrics
 	dir             *dataDir
-	blobs           bytesStore
-	bucket          *object.Store // blobs, where they are not on this disk; else nil
 	db              *meta.DB
 	node            *raft.Node
 	meta            *meta.Store
-	tls             *tls.Public // nil: plain HTTP
-	oidc            *auth.OIDC  // nil: no issuer
+	place           place // where blobs are
+	blobs           bytesStore
+	bucket          *object.Store // blobs, where they are not on this disk; else nil
+	tls             *tls.Public   // nil: plain HTTP
+	oidc            *auth.OIDC    // nil: no issuer
 	audit           *audit
 	authority       *auth.Authority
 	registry        http.Handler
@@ -60,6 +62,13 @@ type Appliance struct {
 	rule       atomic.Pointer[rule] // what the objects say; never nil
 	enforcing  sync.Mutex           // one reading of the objects at a time
 	since      transitions          // of the objects' conditions
+
+	gates      map[string]*gate        // what listens, without TLS; written by Open
+	reconsider chan struct{}           // told when the objects were read
+	verdict    atomic.Pointer[verdict] // on spec.storage; nil: none yet
+	reopening  chan struct{}           // closed when a reopening begins
+	next       *place                  // written before that, read after Run
+	kept       sockets                 // the same; closed by Close
 }
 
 // Open builds the appliance. Each step uses only what stands above it.
@@ -107,7 +116,13 @@ func openStores(ctx context.Context, cfg Config, log *slog.Logger, atRest bool) 
 	if cfg, err = cfg.withDefaults(); err != nil {
 		return nil, err
 	}
-	a := &Appliance{cfg: cfg, log: log, started: time.Now(), metrics: newMetrics()}
+	a := &Appliance{
+		cfg: cfg, log: log, atRest: atRest, opened: time.Now(), started: time.Now(), metrics: newMetrics(),
+		gates: make(map[string]*gate), reconsider: make(chan struct{}, 1), reopening: make(chan struct{}),
+	}
+	if cfg.from != nil {
+		a.started = cfg.from.started
+	}
 	a.live.set(cfg)
 	a.rule.Store(&rule{Config: resource.Config{State: resource.Managed}}) // until the objects are read
 	defer func() {
@@ -116,23 +131,13 @@ func openStores(ctx context.Context, cfg Config, log *slog.Logger, atRest bool) 
 		}
 	}()
 
-	// On this disk: bytes, and what we know about them.
+	// On this disk: bytes, and what we know about them. It says where the bytes are.
 	if a.dir, err = openDataDir(cfg.Data); err != nil {
 		return nil, err
 	}
 	a.warnEphemeral()
-	if err = a.dir.checkLocation(cfg.Storage); err != nil {
+	if err := a.openDisk(); err != nil {
 		return nil, err
-	}
-	a.blobs, a.bucket, err = openBytes(ctx, cfg.Storage, blobstore.Config{
-		Dir: a.dir.join(storageName), Log: log, LeaveReserve: atRest,
-		Soft: cfg.DiskSoft, High: cfg.DiskHigh, Critical: cfg.DiskCritical,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open blobs: %w", err)
-	}
-	if err := a.watchDisk(); err != nil {
-		return nil, fmt.Errorf("read disk: %w", err)
 	}
 	if a.db, err = meta.OpenDB(meta.DBConfig{Dir: a.dir.join(metaName), Log: log}); err != nil {
 		return nil, fmt.Errorf("open metadata: %w", err)
@@ -142,7 +147,32 @@ func openStores(ctx context.Context, cfg Config, log *slog.Logger, atRest bool) 
 	if err := a.agree(ctx); err != nil {
 		return nil, err
 	}
+	if err := a.openPlace(ctx); err != nil {
+		return nil, err
+	}
 	return a, a.claimBucket(ctx)
+}
+
+// disk is what every storage uses of this disk.
+func (a *Appliance) disk() blobstore.Config {
+	return blobstore.Config{
+		Dir: a.dir.join(storageName), Log: a.log, LeaveReserve: a.atRest,
+		Soft: a.cfg.DiskSoft, High: a.cfg.DiskHigh, Critical: a.cfg.DiskCritical,
+	}
+}
+
+// openDisk opens the blobs of this disk, wherever they are in the end: uploads come
+// here, and the metadata may need the room that is set aside.
+func (a *Appliance) openDisk() error {
+	disk, err := blobstore.Open(a.disk())
+	if err != nil {
+		return fmt.Errorf("open blobs: %w", err)
+	}
+	a.blobs = disk
+	if err := a.watchDisk(); err != nil {
+		return fmt.Errorf("read disk: %w", err)
+	}
+	return nil
 }
 
 // agree starts the log that every change of the metadata goes through.
@@ -214,8 +244,9 @@ func (a *Appliance) MetricsAddr() net.Addr {
 	return a.metricsListener.Addr()
 }
 
-// Run serves until ctx ends, and then until running requests are done. It owns
-// every goroutine of the appliance.
+// Run serves until ctx ends, and then until running requests are done. It ends in the
+// same way, with [ErrReopen], when blobs are to be kept elsewhere. It owns every
+// goroutine of the appliance.
 func (a *Appliance) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.serve(ctx) })
@@ -229,6 +260,9 @@ func (a *Appliance) Run(ctx context.Context) error {
 	g.Go(func() error { return a.purgeLoop(ctx) })
 	if a.bucket != nil {
 		g.Go(func() error { return a.reachLoop(ctx) })
+	}
+	if !a.place.bySettings {
+		g.Go(func() error { return a.moveLoop(ctx) })
 	}
 	if a.tls != nil {
 		g.Go(func() error { return a.tls.Run(ctx) })
@@ -250,6 +284,7 @@ func (a *Appliance) Close() error {
 			}
 		}
 	}
+	errs = append(errs, a.kept.close())
 	if a.audit != nil {
 		errs = append(errs, a.audit.close())
 	}

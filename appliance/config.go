@@ -86,7 +86,8 @@ type Config struct {
 	// the first the log warns, above the second uploads are refused, above the third every
 	// write but deletes is. Defaults 80, 90 and 95.
 	DiskSoft, DiskHigh, DiskCritical int
-	// Storage says where blobs are kept. Default: in Data.
+	// Storage says where blobs are kept. Default: where spec.storage of the Config
+	// object says, which is Data where that says nothing.
 	Storage Storage
 
 	// DrainTimeout is how long running requests may take after a request to
@@ -105,6 +106,9 @@ type Config struct {
 	// leaves that to the machine's configuration. Nil where nobody listens. It is
 	// called by Open and by one goroutine at a time.
 	Verbosity func(level *slog.Level)
+
+	// from is what an appliance leaves to the one that goes on for it; nil at a start.
+	from *legacy
 
 	// Reread reads the configuration again and calls Reload with it, for the
 	// control API. Nil where there is nothing to read.

@@ -38,7 +38,7 @@ func (a *Appliance) counted(h http.Handler) http.Handler {
 		a.traffic.running.Add(1) // before closing is read: a stop sees this request, or this request the stop
 		defer a.traffic.running.Add(-1)
 		if a.closing.Load() && !finishing(r) {
-			refuse(w, r)
+			refuse(w, r, a.notClosing())
 			return
 		}
 		h.ServeHTTP(w, r)
@@ -61,11 +61,11 @@ func finishing(r *http.Request) bool {
 }
 
 // refuse answers 503 in the words that the path's clients understand.
-func refuse(w http.ResponseWriter, r *http.Request) {
+func refuse(w http.ResponseWriter, r *http.Request, why error) {
 	head := w.Header()
 	head.Set("Retry-After", retryAfter)
 	head.Set("Connection", "close")
-	text := errClosing.Error() + ": try again"
+	text := why.Error() + ": try again"
 	var body any = map[string]any{"errors": []map[string]string{{"code": "UNAVAILABLE", "message": text}}}
 	if strings.HasPrefix(r.URL.Path, "/api") {
 		body = &api.Failure{
@@ -105,6 +105,7 @@ func (a *Appliance) drain(ctx context.Context, servers ...*http.Server) error {
 	limit, cancel := context.WithTimeout(ctx, a.config().DrainTimeout)
 	defer cancel()
 	wait(limit, a.traffic.quiet)
+	a.queue(limit)
 	for _, srv := range servers {
 		if srv.Shutdown(limit) == nil {
 			continue

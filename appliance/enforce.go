@@ -67,6 +67,10 @@ func (a *Appliance) takeOver(ctx context.Context) bool {
 	if before.Verbosity != c.Verbosity && a.cfg.Verbosity != nil {
 		a.cfg.Verbosity(levelOf(c.Verbosity))
 	}
+	select {
+	case a.reconsider <- struct{}{}:
+	default: // it is told already
+	}
 	return true
 }
 

@@ -51,8 +51,7 @@ func (a *Appliance) public() http.Handler {
 
 // listen opens the public address, that for ACME challenges, and the socket.
 func (a *Appliance) listen(ctx context.Context) error {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", a.cfg.Listen)
+	l, err := a.listenAs(ctx, publicSocket, "tcp", a.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -62,7 +61,7 @@ func (a *Appliance) listen(ctx context.Context) error {
 	}
 	a.publicListener = l
 	if a.cfg.ACMEHTTP != "" {
-		if a.acmeListener, err = lc.Listen(ctx, "tcp", a.cfg.ACMEHTTP); err != nil {
+		if a.acmeListener, err = a.listenAs(ctx, acmeSocket, "tcp", a.cfg.ACMEHTTP); err != nil {
 			return fmt.Errorf("listen for ACME challenges: %w", err)
 		}
 	}
@@ -71,11 +70,13 @@ func (a *Appliance) listen(ctx context.Context) error {
 	}
 
 	path := a.dir.join(socketName)
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove old socket: %w", err)
+	if a.cfg.from.socket(controlSocket) == nil { // else it is the one that is listened on
+		if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove old socket: %w", err)
+		}
 	}
 	// The directory is 0700, so nobody else gets between bind and chmod.
-	if a.socketListener, err = lc.Listen(ctx, "unix", path); err != nil {
+	if a.socketListener, err = a.listenAs(ctx, controlSocket, "unix", path); err != nil {
 		return fmt.Errorf("listen on socket: %w", err)
 	}
 	return os.Chmod(path, 0o600)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime"
 	"strings"
@@ -118,7 +117,7 @@ func (a *Appliance) listenMetrics(ctx context.Context) (err error) {
 	if a.cfg.MetricsListen == "" {
 		return nil
 	}
-	if a.metricsListener, err = new(net.ListenConfig).Listen(ctx, "tcp", a.cfg.MetricsListen); err != nil {
+	if a.metricsListener, err = a.listenAs(ctx, metricsSocket, "tcp", a.cfg.MetricsListen); err != nil {
 		return fmt.Errorf("listen for scrapers: %w", err)
 	}
 	return nil

@@ -77,6 +77,12 @@ func (a *Appliance) configFacts(doc []byte, since resource.Since) (resource.Conf
 		Storage:   c.Storage.With(secret),
 		Since:     since,
 	}
+	if c.State == resource.Managed && !a.place.bySettings {
+		if f.Move, err = a.moveOf(c.Storage); err != nil {
+			return f, err
+		}
+	}
+	f.Overruled = a.overruled(c.Storage)
 	if f.Trust, err = a.trustTrouble(); err != nil {
 		f.Image = err.Error()
 	}
@@ -142,15 +148,14 @@ func (a *Appliance) trustTroubleOf(image []byte) (string, error) {
 	if name == "" || err != nil {
 		return "", err
 	}
-	r, err := a.meta.Resource(resource.ConfigMapKind, resource.ConfigMapNamespace, name)
+	data, err := a.configMap(name)
 	if errors.Is(err, meta.ErrNotFound) {
 		return fmt.Sprintf("spec.additionalTrustedCA: there is no ConfigMap %s/%s", resource.ConfigMapNamespace, name), nil
 	}
 	if err != nil {
 		return "", err
 	}
-	data, err := resource.ConfigMapData(r.Doc)
-	return resource.CheckCertificates(name, data), err
+	return resource.CheckCertificates(name, data), nil
 }
 
 // secret is what a Secret holds, or [meta.ErrNotFound].
@@ -160,6 +165,15 @@ func (a *Appliance) secret(name string) (map[string][]byte, error) {
 		return nil, err
 	}
 	return resource.SecretData(r.Doc)
+}
+
+// configMap is what a ConfigMap holds, or [meta.ErrNotFound].
+func (a *Appliance) configMap(name string) (map[string][]byte, error) {
+	r, err := a.meta.Resource(resource.ConfigMapKind, resource.ConfigMapNamespace, name)
+	if err != nil {
+		return nil, err
+	}
+	return resource.ConfigMapData(r.Doc)
 }
 
 // ephemeral reports whether the data directory is in memory.

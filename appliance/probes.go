@@ -46,10 +46,15 @@ func (a *Appliance) writingAlone() []check {
 }
 
 func (a *Appliance) notClosing() error {
-	if a.closing.Load() {
+	if !a.closing.Load() {
+		return nil
+	}
+	select {
+	case <-a.reopening:
+		return errReopening
+	default:
 		return errClosing
 	}
-	return nil
 }
 
 func (a *Appliance) notReadOnly() error {

@@ -73,7 +73,7 @@ func restoreInto(
 	if err := dir.checkLocation(storage); err != nil {
 		return nil, errors.Join(err, dir.close())
 	}
-	blobs, bucket, err := openBytes(ctx, storage, blobstore.Config{
+	blobs, bucket, err := openBytes(ctx, storage, nil, blobstore.Config{
 		Dir: dir.join(storageName), Log: log, Reserve: -1,
 		Soft: 100, High: 100, Critical: 100, // what fits is restored; the registry judges when it starts
 	})

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +31,8 @@ const (
 )
 
 // Storage says where blobs are kept; metadata and uploads in progress are in the
-// data directory always. The fields are those of OpenShift's spec.storage.
+// data directory always. The fields are those of OpenShift's spec.storage. The
+// metadata keeps one by the names of its fields: see keptPlace.
 type Storage struct {
 	// Kind is the medium. Default [StorageLocal], which needs nothing below.
 	Kind StorageKind
@@ -41,17 +43,19 @@ type Storage struct {
 	// Region is S3's; Endpoint is the URL of a service other than the provider's own
 	// (regionEndpoint). S3 needs one of them.
 	Region, Endpoint string
-	// Account is Azure's storage account (accountName).
-	Account string
+	// Account is Azure's storage account (accountName), in the cloud of the domain
+	// Realm (cloudName); "" is the public one.
+	Account, Realm string
 	// KeyID and Key are S3's access key and its secret; Key alone is Azure's account
-	// key. Without them the environment and the machine are asked.
+	// key, or the key of a service account for GCS, as JSON, which the settings give in
+	// KeyFile. Without them the environment and the machine are asked.
 	KeyID, Key string
 	// KeyFile is the service account's key for GCS, as JSON. For the others it is
 	// where Key is read from at the start, if Key is "".
 	KeyFile string
 	// CAFile holds the certificates, PEM, that sign S3's (trustedCA), instead of those
-	// that the system trusts.
-	CAFile string
+	// that the system trusts. CA is what such a file holds.
+	CAFile, CA string
 	// VirtualHosted puts S3's bucket into the host name (virtualHostedStyle).
 	VirtualHosted bool
 	// Encrypt asks S3 to encrypt, with the key KMSKey if given (encrypt, keyID).
@@ -79,11 +83,17 @@ func (s Storage) Conflicts() (found []Conflict) {
 			report(fmt.Sprintf("%q is given, and blobs stay in the data directory: set storage to s3, gcs or azure",
 				s.Bucket), "storage-bucket", "storage")
 		}
-		return found
+		return append(found, s.conflictsOfPlace()...)
 	}
 	if s.Bucket == "" {
 		report(fmt.Sprintf("%s needs the bucket or container that blobs go to", kind), "storage-bucket", "storage")
 	}
+	return slices.Concat(found, s.conflictsOfPlace(), s.conflictsOfKind(kind))
+}
+
+// conflictsOfPlace are those of what holds for the Config object's storage, too.
+func (s Storage) conflictsOfPlace() (found []Conflict) {
+	report := func(text string, keys ...string) { found = append(found, Conflict{keys, text}) }
 	if p := s.Prefix; p != strings.Trim(p, "/") || !plainPath(p) {
 		report(fmt.Sprintf("%q: want names of letters, digits, . _ - with / between them", p), "storage-prefix")
 	}
@@ -91,7 +101,7 @@ func (s Storage) Conflicts() (found []Conflict) {
 		(err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		report(fmt.Sprintf("%q: want a URL as in https://s3.example.com", s.Endpoint), "storage-endpoint")
 	}
-	return append(found, s.conflictsOfKind(kind)...)
+	return found
 }
 
 func (s Storage) conflictsOfKind(kind StorageKind) (found []Conflict) {
@@ -130,7 +140,7 @@ func plainPath(p string) bool {
 func (s Storage) object(staging blobstore.Config) (object.Config, error) {
 	c := object.Config{
 		Kind: object.Kind(s.Kind), Bucket: s.Bucket, Prefix: s.Prefix, Endpoint: s.Endpoint,
-		Region: s.Region, Account: s.Account, KeyID: s.KeyID, Key: s.Key, CAFile: s.CAFile,
+		Region: s.Region, Account: s.Account, Realm: s.Realm, KeyID: s.KeyID, Key: s.Key, CAFile: s.CAFile, CA: s.CA,
 		VirtualHosted: s.VirtualHosted, Encrypt: s.Encrypt, KMSKey: s.KMSKey,
 		ChunkBytes: int64(s.ChunkMiB) << 20, Staging: staging,
 	}
@@ -171,6 +181,15 @@ func (s Storage) Reach(ctx context.Context) error {
 	return object.Reach(ctx, cfg)
 }
 
+// own is Reach, and whether the bucket is that registry's; see [object.Own].
+func (s Storage) own(ctx context.Context, owner string, take bool) error {
+	cfg, err := s.object(blobstore.Config{})
+	if err != nil {
+		return fmt.Errorf("%w: %w", blobstore.ErrRefused, err)
+	}
+	return object.Own(ctx, cfg, owner, take)
+}
+
 // A bytesStore is what the appliance asks of where the bytes are: a [blobstore.Store]
 // or an [object.Store].
 type bytesStore interface {
@@ -187,9 +206,10 @@ type bytesStore interface {
 	Close() error
 }
 
-// openBytes opens where the bytes are; bucket is nil when that is this disk.
+// openBytes opens where the bytes are; bucket is nil when that is this disk. absent, if
+// not nil, is why an object store can only be told of.
 func openBytes(
-	ctx context.Context, s Storage, disk blobstore.Config,
+	ctx context.Context, s Storage, absent error, disk blobstore.Config,
 ) (all bytesStore, bucket *object.Store, err error) {
 	if s.Kind == StorageLocal {
 		local, err := blobstore.Open(disk)
@@ -199,9 +219,10 @@ func openBytes(
 		return local, nil, nil
 	}
 	cfg, err := s.object(disk)
-	if err != nil {
+	if err != nil && absent == nil {
 		return nil, nil, err
 	}
+	cfg.Absent = absent
 	if bucket, err = object.Open(ctx, cfg); err != nil {
 		return nil, nil, err
 	}

@@ -29,23 +29,40 @@ const (
 	statusPatience = 5 * time.Second
 )
 
+// location is where the blobs of this data directory are, as far as that is written
+// down; "" says that it is not.
+func (d *dataDir) location() (string, error) {
+	b, err := os.ReadFile(d.join(locationName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read where the blobs are: %w", err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// setLocation writes down where the blobs are from now on.
+func (d *dataDir) setLocation(where string) error { return d.write(locationName, where+"\n") }
+
 // checkLocation refuses settings that look for the blobs of this data directory where
 // they are not: the metadata would promise what nobody holds.
 func (d *dataDir) checkLocation(s Storage) error {
-	b, err := os.ReadFile(d.join(locationName))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("read where the blobs are: %w", err)
+	was, err := d.location()
+	if err != nil {
+		return err
 	}
-	was, is := strings.TrimSpace(string(b)), s.Location()
+	is := s.Location()
 	if was == "" {
 		was = string(StorageLocal)
 		if is != was && d.holdsNoBlobs() {
-			return d.write(locationName, is+"\n")
+			return d.setLocation(is)
 		}
 	}
 	if was == is {
 		return nil
 	}
+	return d.elsewhere(was, is)
+}
+
+func (d *dataDir) elsewhere(was, is string) error {
 	return fmt.Errorf("the blobs of %s are in %q, and the settings say %q: move them with skerry backup under the old "+
 		"settings and skerry restore under the new ones, into a new data directory; if they were copied there already, "+
 		"write the new place into %s", d.path, was, is, d.join(locationName))
@@ -91,9 +108,9 @@ func (a *Appliance) reachLoop(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil && (before == nil || before.Error() != err.Error()):
-			a.log.ErrorContext(ctx, "object store is not usable", "location", a.cfg.Storage.Location(), "err", err)
+			a.log.ErrorContext(ctx, "object store is not usable", "location", a.place.location, "err", err)
 		case err == nil && before != nil:
-			a.log.InfoContext(ctx, "object store is usable again", "location", a.cfg.Storage.Location())
+			a.log.InfoContext(ctx, "object store is usable again", "location", a.place.location)
 		}
 		if pause = reachEvery; err != nil {
 			pause = reachAgain
@@ -134,7 +151,10 @@ func (a *Appliance) bucketFacts() *resource.Bucket {
 	if a.bucket == nil {
 		return nil
 	}
-	b := &resource.Bucket{Location: a.cfg.Storage.Location()}
+	b := &resource.Bucket{Location: a.place.location, Storage: a.place.applied()}
+	if a.place.bySettings {
+		b.By = "this machine's settings (storage)"
+	}
 	if err := a.storageTrouble(); err != nil {
 		b.Trouble = err.Error()
 	}
@@ -156,7 +176,7 @@ func (a *Appliance) quarantined(ctx context.Context) ([]blobstore.Info, error) {
 // storageStatus is where the bytes are, and how that is.
 func (a *Appliance) storageStatus() api.StorageStatus {
 	s := api.StorageStatus{
-		Kind: string(a.cfg.Storage.Kind), Location: a.cfg.Storage.Location(),
+		Kind: string(a.place.storage.Kind), Location: a.place.location,
 		Redirect: a.redirects(),
 	}
 	if err := a.storageTrouble(); err != nil {

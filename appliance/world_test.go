@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,7 +25,7 @@ const manifestType = "application/vnd.oci.image.manifest.v1+json"
 // A node is a running appliance, spoken to over plain HTTP on loopback.
 type node struct {
 	t        *testing.T
-	a        *appliance.Appliance
+	a        *appliance.Appliance // the first; after a reopening another one runs
 	url      string
 	metrics  string // URL of the listener for scrapers, if any
 	password string
@@ -47,7 +48,19 @@ func start(t *testing.T, cfg appliance.Config) *node {
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
-	go func() { done <- a.Run(ctx) }() // ended by stop
+	last := a
+	go func() { // ended by stop
+		err := last.Run(ctx)
+		for errors.Is(err, appliance.ErrReopen) {
+			next, failed := last.Reopen(ctx)
+			if failed != nil {
+				err = failed
+				break
+			}
+			last, err = next, next.Run(ctx)
+		}
+		done <- err
+	}()
 	n := &node{t: t, a: a, url: "http://" + a.Addr().String(), data: cfg.Data}
 	if addr := a.MetricsAddr(); addr != nil {
 		n.metrics = "http://" + addr.String()
@@ -63,7 +76,7 @@ func start(t *testing.T, cfg appliance.Config) *node {
 		if err := <-done; (err != nil) != n.fails {
 			t.Errorf("run: %v", err)
 		}
-		if err := a.Close(); (err != nil) != n.fails {
+		if err := last.Close(); (err != nil) != n.fails {
 			t.Errorf("close: %v", err)
 		}
 	}

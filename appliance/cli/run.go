@@ -22,21 +22,76 @@ const (
 	statusEvery = time.Second
 	// stopMargin is what a stop may take beyond the drain timeout.
 	stopMargin = 30 * time.Second
+	// reopenMax is what a reopening may take beyond the drain timeout.
+	reopenMax = time.Minute
 )
 
 // A process is the registry as its operator and its supervisor see it.
 type process struct {
 	// Immutable once the appliance is open.
 	log        *slog.Logger
-	appliance  *appliance.Appliance
 	supervisor supervisor
 	hangup     <-chan os.Signal
 	load       func() (*configuration, error)
 
 	level level
 
-	mu   sync.Mutex     // guards conf; held for a whole reload
+	appliance *appliance.Appliance // changed by live with mu held, while run does not run
+
+	mu   sync.Mutex     // guards conf; held for a whole reload or reopening
 	conf *configuration // what runs, settings that wait for a restart as they were
+}
+
+// live runs one appliance after the other, as long as each asks for the next.
+func (p *process) live(ctx context.Context) error {
+	for {
+		err := p.run(ctx)
+		if !errors.Is(err, appliance.ErrReopen) {
+			return errors.Join(err, p.appliance.Close())
+		}
+		if ctx.Err() != nil {
+			return p.appliance.Close()
+		}
+		if err := p.reopen(ctx); err != nil {
+			if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+				return nil
+			}
+			return fmt.Errorf("reopen: %w", err)
+		}
+	}
+}
+
+// reopen goes on with the appliance's successor.
+func (p *process) reopen(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	opening, done := context.WithTimeout(ctx, reopenMax)
+	defer done()
+	go p.feed(opening)                   // ends with the opening, or when that hangs
+	next, err := p.appliance.Reopen(ctx) // which keeps ctx
+	if err != nil {
+		return err
+	}
+	p.appliance = next
+	p.log.InfoContext(ctx, "reopened", "addr", next.Addr().String())
+	return nil
+}
+
+// feed keeps the watchdog from biting until ctx ends.
+func (p *process) feed(ctx context.Context) {
+	if p.supervisor.watchdog <= 0 {
+		return
+	}
+	t := time.NewTicker(p.supervisor.watchdog / 4)
+	defer t.Stop()
+	for {
+		p.supervisor.tell("WATCHDOG=1")
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // run serves until ctx ends and what runs is done.
@@ -71,14 +126,22 @@ func (p *process) supervise(ctx context.Context, stop <-chan struct{}) {
 		defer t.Stop()
 		alive = t.C
 	}
-	hangup := p.hangup
+	hangup, reopening := p.hangup, p.appliance.Reopening()
 	for {
 		select {
 		case <-ctx.Done():
-			if stop != nil { // it was over sooner than this was told
-				p.stopping()
+			select {
+			case <-reopening: // nil once that was told
+				p.reopening()
+			default:
+				if stop != nil && reopening != nil { // it was over sooner than this was told
+					p.stopping()
+				}
 			}
 			return
+		case <-reopening:
+			reopening, hangup = nil, nil // the next one reads what is new
+			p.reopening()
 		case <-stop:
 			stop, hangup = nil, nil // who stops reads nothing new
 			p.stopping()
@@ -113,6 +176,15 @@ func (p *process) stopping() {
 	limit := p.conf.values.DrainTimeout + stopMargin
 	p.mu.Unlock()
 	p.supervisor.tell("STOPPING=1\nEXTEND_TIMEOUT_USEC=%d", limit.Microseconds())
+}
+
+// reopening announces that the service will be back, and when at the latest.
+func (p *process) reopening() {
+	p.mu.Lock()
+	limit := p.conf.values.DrainTimeout + reopenMax
+	p.mu.Unlock()
+	p.supervisor.reloading()
+	p.supervisor.tell("EXTEND_TIMEOUT_USEC=%d", limit.Microseconds())
 }
 
 // pet keeps the watchdog from biting, unless the process hangs.

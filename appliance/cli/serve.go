@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -23,7 +22,8 @@ func serveCommand() *cli.Command {
 		Description: "Serves a registry with everything it holds under --data. The first start makes the account admin\n" +
 			"and writes its password to DATA/admin-password. Each flag is also a key of skerry.yaml (--config) and a\n" +
 			"variable; a flag beats a variable, a variable the file. SIGHUP reads them again. SIGTERM lets running\n" +
-			"requests finish first, a second one does not.",
+			"requests finish first, a second one does not. Without --storage the Config object (skerry get\n" +
+			"config.imageregistry) says where blobs are kept.",
 		Flags:  serveFlags(),
 		Action: serve,
 	}
@@ -50,8 +50,7 @@ func serve(c *cli.Context) (err error) {
 	}
 	p.log.InfoContext(c.Context, "serving", "addr", p.appliance.Addr().String(), "tls", p.appliance.TLS())
 	returnProgramPages()
-	err = p.run(c.Context)
-	return errors.Join(err, p.appliance.Close())
+	return p.live(c.Context)
 }
 
 // newProcess reads the configuration, from the same file again at each reload.

@@ -9,7 +9,8 @@ import (
 func storageSettings(s *appliance.Storage) setting.Table {
 	return setting.Table{
 		{
-			Key: "storage", Meaning: "`MEDIUM` of blobs: local (the data directory), s3, gcs or azure",
+			Key:     "storage",
+			Meaning: "`MEDIUM` of blobs: s3, gcs or azure; local is the data directory, or what the Config object says",
 			Value: setting.Choice(&s.Kind,
 				appliance.StorageLocal, appliance.StorageS3, appliance.StorageGCS, appliance.StorageAzure),
 		},

@@ -23,11 +23,15 @@ func openAzure(ctx context.Context, cfg Config) (backend, error) {
 	if cfg.Key != "" {
 		credentials["type"] = azuredriver.CredentialsTypeSharedKey
 	}
-	params, err := azuredriver.NewParameters(map[string]any{
+	all := map[string]any{
 		"container": cfg.Bucket, "rootdirectory": rooted(cfg.Prefix),
 		"accountname": cfg.Account, "accountkey": cfg.Key, "credentials": credentials,
 		"serviceurl": cfg.Endpoint, "max_retries": copyPolls, "retry_delay": copyPause,
-	})
+	}
+	if cfg.Realm != "" {
+		all["realm"] = cfg.Realm
+	}
+	params, err := azuredriver.NewParameters(all)
 	if err != nil {
 		return backend{}, err
 	}

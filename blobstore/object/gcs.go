@@ -30,6 +30,14 @@ func openGCS(ctx context.Context, cfg Config) (backend, error) {
 	if cfg.KeyFile != "" {
 		params["keyfile"] = cfg.KeyFile
 	}
+	if cfg.Key != "" {
+		f, err := inMemory("key", cfg.Key)
+		if err != nil {
+			return backend{}, err
+		}
+		defer f.Close()
+		params["keyfile"] = fileOf(f)
+	}
 	client := &http.Client{Transport: http.DefaultTransport}
 	if cfg.Endpoint != "" {
 		to, err := url.Parse(cfg.Endpoint)

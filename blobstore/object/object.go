@@ -40,19 +40,20 @@ type Config struct {
 
 	// Region is S3's. It may be "" with an Endpoint.
 	Region string
-	// Account is Azure's storage account.
-	Account string
+	// Account is Azure's storage account, in the cloud whose domain is Realm; ""
+	// means the public one.
+	Account, Realm string
 	// KeyID and Key are S3's access key and its secret. Key alone is the key of
-	// Azure's account. Both "" leaves it to the environment and the machine:
-	// AWS_… and AZURE_… variables, roles, managed identities.
+	// Azure's account, or that of GCS's service account, as JSON. Both "" leaves it to
+	// the environment and the machine: AWS_… and AZURE_… variables, roles, managed
+	// identities.
 	KeyID, Key string
-	// KeyFile is the key of GCS's service account, as JSON. "" leaves it to the
-	// environment and the machine.
+	// KeyFile holds what Key is for GCS, if that is "".
 	KeyFile string
 
-	// CAFile holds the certificates, PEM, that S3's is signed by. "" means those
-	// that the system trusts.
-	CAFile string
+	// CA is the certificates, PEM, that S3's is signed by; if it is "", CAFile holds
+	// them. Both "" means those that the system trusts.
+	CA, CAFile string
 	// VirtualHosted puts the bucket into the host name of S3's addresses instead of
 	// into their path.
 	VirtualHosted bool
@@ -68,6 +69,10 @@ type Config struct {
 	// to begin one; StallTimeout for the next piece of one; FinishTimeout to put
 	// together or copy what it has. 0 means 15 s, 1 min and 5 min.
 	RequestTimeout, StallTimeout, FinishTimeout time.Duration
+
+	// Absent, if it is not nil, says why there is no object store to ask: a Store
+	// then keeps its uploads and answers [blobstore.ErrRefused] with it.
+	Absent error
 
 	// Staging is the store on this disk that receives uploads. Its Publish is set
 	// by Open.
@@ -154,6 +159,9 @@ func (c Config) withDefaults() Config {
 }
 
 func connect(ctx context.Context, cfg Config) (backend, error) {
+	if cfg.Absent != nil {
+		return absent(cfg.Absent), nil
+	}
 	switch cfg.Kind {
 	case S3:
 		return openS3(ctx, cfg)

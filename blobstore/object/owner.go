@@ -37,22 +37,31 @@ func (s *Store) own(ctx context.Context) error {
 	if s.owned.Load() {
 		return nil
 	}
-	found, err := s.readOwner(ctx)
+	err := s.ownedBy(ctx, *owner)
 	if errors.Is(err, blobstore.ErrNotFound) {
 		if err := s.writeOwner(ctx, *owner); err != nil {
 			return err
 		}
-		found, err = s.readOwner(ctx) // of two that come at once, one stays
+		err = s.ownedBy(ctx, *owner) // of two that come at once, one stays
 	}
 	if err != nil {
 		return err
 	}
-	if found.Owner != *owner || found.Format != format {
+	s.owned.Store(true)
+	return nil
+}
+
+// ownedBy is [blobstore.ErrNotFound] when the bucket is nobody's.
+func (s *Store) ownedBy(ctx context.Context, owner string) error {
+	found, err := s.readOwner(ctx)
+	if err != nil {
+		return err
+	}
+	if found.Owner != owner || found.Format != format {
 		return fmt.Errorf("%w: %s belongs to another registry (or to another format of it): give a storage-prefix of "+
 			"its own, or, if that one is no more, delete the object %s%s", blobstore.ErrRefused, s.cfg.Location(),
 			s.cfg.Prefix, ownerFile)
 	}
-	s.owned.Store(true)
 	return nil
 }
 
@@ -137,4 +146,24 @@ func Reach(ctx context.Context, cfg Config) error {
 	}
 	s := &Store{cfg: cfg, backend: backend, metrics: newMetrics()}
 	return s.reach(ctx)
+}
+
+// Own is [Reach], and asks besides whether the bucket is owner's, as [Store.Claim]
+// has it. A bucket that is nobody's is made his with take, and else
+// [blobstore.ErrNotFound].
+func Own(ctx context.Context, cfg Config, owner string, take bool) error {
+	cfg = cfg.withDefaults()
+	backend, err := connect(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("%w: %w", blobstore.ErrRefused, err)
+	}
+	s := &Store{cfg: cfg, backend: backend, metrics: newMetrics()}
+	if err := s.reach(ctx); err != nil {
+		return err
+	}
+	if !take {
+		return s.ownedBy(ctx, owner)
+	}
+	s.Claim(owner)
+	return s.own(ctx)
 }

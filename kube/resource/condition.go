@@ -3,6 +3,7 @@ package resource
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,7 +89,11 @@ func Warnings(doc []byte) (lines []string, err error) {
 			continue
 		}
 		if c.Status == string(bad) {
-			lines = append(lines, strings.Split(c.Message, "\n")...)
+			for line := range strings.SplitSeq(c.Message, "\n") {
+				if !slices.Contains(lines, line) { // two conditions may have one reason
+					lines = append(lines, line)
+				}
+			}
 		}
 	}
 	var o metav1.PartialObjectMetadata

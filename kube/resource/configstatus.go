@@ -9,12 +9,6 @@ import (
 	operatorv1 "github.com/openshift/api/operator/v1"
 )
 
-// A Bucket is an object store that holds the blobs.
-type Bucket struct {
-	Location string // for people
-	Trouble  string // why it cannot be used; "" when it can
-}
-
 // ConfigFacts is what the status of a Config is computed from, beside the
 // object.
 type ConfigFacts struct {
@@ -24,11 +18,15 @@ type ConfigFacts struct {
 	Ephemeral bool   // the data directory does not outlive the machine's power
 	// Restart names fields that take effect with the next start.
 	Restart []string
-	// Bucket is the object store in use, by the machine's settings; nil: the data
-	// directory is.
+	// Bucket is the object store in use; nil: the data directory is.
 	Bucket *Bucket
 	// Storage is spec.storage with what its Secret says.
 	Storage Storage
+	// Move is what becomes of Storage where something else is in use; nil where it is
+	// in use itself, or not asked.
+	Move *Move
+	// Overruled says why something else is in use whatever Storage is; "" nothing.
+	Overruled string
 	// Routes has an error for each route that is not served as it is asked for, by name.
 	Routes map[string]string
 	// Image is why image.config cannot be read, Trust what is wrong with its
@@ -63,12 +61,9 @@ func ConfigWithStatus(doc []byte, f ConfigFacts) ([]byte, error) {
 		f.storageExists(),
 		controllerCondition("ImageConfigControllerDegraded", f.Image),
 		controllerCondition("ImageRegistryCertificatesControllerDegraded", f.Trust),
-		unmetCondition(c.unmet(tree)))
-	if f.Storage.Encrypted {
-		o.Status.Conditions = append(o.Status.Conditions, operatorv1.OperatorCondition{
-			Type: "StorageEncrypted", Status: operatorv1.ConditionUnknown, Reason: "StorageNotConfigured",
-			Message: "the storage is not in use",
-		})
+		unmetCondition(c.unmet(tree, f)))
+	if f.Bucket != nil && f.Bucket.Storage.Encrypted {
+		o.Status.Conditions = append(o.Status.Conditions, f.Bucket.encrypted())
 	}
 	stamp(o.Status.Conditions, f.Since)
 	return encode(o)
@@ -113,6 +108,9 @@ func (c Config) progressing(f ConfigFacts) operatorv1.OperatorCondition {
 		return condition("Progressing", true, "DeploymentNotCompleted",
 			strings.Join(f.Restart, ", ")+" takes effect with the next start of the registry")
 	}
+	if f.Move != nil {
+		return f.Move.progressing()
+	}
 	return condition("Progressing", false, "Ready", "The registry is ready")
 }
 
@@ -122,8 +120,8 @@ func (c Config) degraded(f ConfigFacts) operatorv1.OperatorCondition {
 	if f.Writes != "" {
 		add("WritesRefused", f.Writes)
 	}
-	if !f.Storage.Local() {
-		add("StorageNotConfigured", fmt.Sprintf("spec.storage asks for %s, which is not in use", f.Storage.Kind))
+	if f.Move != nil && !f.Move.UnderWay {
+		add(f.Move.Reason, f.Move.Text)
 	}
 	var routes []string
 	for _, r := range c.Routes {
@@ -140,41 +138,6 @@ func (c Config) degraded(f ConfigFacts) operatorv1.OperatorCondition {
 	return condition("Degraded", true, reasons[0], strings.Join(texts, "\n"))
 }
 
-// trouble says what keeps a backend that is not this disk from being used.
-func (s Storage) trouble() string {
-	text := fmt.Sprintf("spec.storage asks for %s: this version keeps blobs on its own disk only, and goes on there",
-		s.Kind)
-	if len(s.Missing) > 0 {
-		text += "; what is missing besides: " + strings.Join(s.Missing, ", ")
-	}
-	return text
-}
-
-func (f ConfigFacts) storageExists() operatorv1.OperatorCondition {
-	const kind = "StorageExists"
-	switch {
-	case f.Bucket != nil && f.Bucket.Trouble != "":
-		return condition(kind, false, "Unable to Access Bucket", f.Bucket.Location+": "+f.Bucket.Trouble)
-	case f.Bucket != nil:
-		return condition(kind, true, "Bucket Exists", f.Bucket.Location+", by this machine's settings (storage)")
-	case !f.Storage.Local():
-		return condition(kind, false, "StorageNotConfigured", f.Storage.trouble())
-	case f.Storage.Kind == "EmptyDir" && f.Ephemeral:
-		return condition(kind, true, "Creation Successful",
-			"EmptyDir storage successfully created: the data directory is in memory and ends with the machine's power")
-	case f.Storage.Kind == "EmptyDir":
-		return condition(kind, true, "Creation Successful",
-			"EmptyDir storage successfully created: the data directory, which outlives the process")
-	case f.Ephemeral:
-		return condition(kind, false, "PVC Issues Found",
-			"the data directory is in memory and ends with the machine's power: put it on a disk, "+
-				"or say spec.storage.emptyDir if that is what is wanted")
-	case f.Storage.Kind == "":
-		return condition(kind, true, "PVC Exists", "the data directory; spec.storage names none, which means this")
-	}
-	return condition(kind, true, "PVC Exists", "the data directory")
-}
-
 func controllerCondition(kind, trouble string) operatorv1.OperatorCondition {
 	if trouble == "" {
 		return condition(kind, false, "AsExpected", "")
@@ -183,7 +146,7 @@ func controllerCondition(kind, trouble string) operatorv1.OperatorCondition {
 }
 
 // unmet is what the object says and this registry does not do.
-func (c Config) unmet(tree map[string]any) []string {
+func (c Config) unmet(tree map[string]any, f ConfigFacts) []string {
 	kind, _ := KindOf(ConfigKind)
 	lines := unmet(kind, tree, nil)
 	if c.Replicas != 1 {
@@ -197,21 +160,14 @@ func (c Config) unmet(tree map[string]any) []string {
 	if c.Storage.Managed == registryv1.StorageManagementStateManaged {
 		lines = append(lines, "spec.storage.managementState: Managed; the data is never deleted with the registry")
 	}
+	if !zero(at(tree, "spec.storage.s3.keyID")) && at(tree, "spec.storage.s3.encrypt") != true {
+		lines = append(lines, "spec.storage.s3.keyID: does nothing without encrypt")
+	}
+	if f.Overruled != "" {
+		lines = append(lines, "spec.storage: "+f.Overruled)
+	}
 	if at(tree, "spec.managementState") == nil || at(tree, "spec.managementState") == "" {
 		lines = append(lines, "spec.managementState: missing; taken for Managed")
 	}
 	return sorted(lines)
-}
-
-// appliedStorage is what is in use: this disk.
-func appliedStorage(
-	spec registryv1.ImageRegistryConfigStorage, f ConfigFacts,
-) registryv1.ImageRegistryConfigStorage {
-	if !f.Storage.Local() || f.Storage.Kind == "" {
-		spec = registryv1.ImageRegistryConfigStorage{PVC: new(registryv1.ImageRegistryConfigStoragePVC)}
-	}
-	if spec.ManagementState == "" {
-		spec.ManagementState = registryv1.StorageManagementStateUnmanaged
-	}
-	return spec
 }

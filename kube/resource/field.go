@@ -16,7 +16,8 @@ const (
 	// Waiting means that the field is kept and takes effect with a part that
 	// this version has not.
 	Waiting
-	// Elsewhere means that a condition of its own tells what becomes of it.
+	// Elsewhere means that it belongs to something that there is not here, which a
+	// condition of its own tells.
 	Elsewhere
 )
 
@@ -31,7 +32,8 @@ type Field struct {
 // Reasons that several fields share.
 const (
 	noPods   = "there are no pods to place: this process is the registry"
-	noStore  = "told by the condition StorageExists"
+	noDriver = "there is no driver for it, says the condition StorageExists"
+	noFront  = "clients are sent to the bucket itself, not to CloudFront"
 	noMaking = "buckets and accounts are not made here: they must exist"
 	noMirror = "takes effect with mirroring, which this version has not"
 	noOthers = "nothing here calls other registries or an API server yet"
@@ -72,10 +74,10 @@ func join(lists ...[]Field) (all []Field) {
 func configFields() []Field {
 	return join(
 		fields(Honoured, "", "spec.", `managementState logLevel operatorLogLevel logging httpSecret readOnly
+			disableRedirect
 			defaultRoute routes[].name routes[].hostname routes[].secretName replicas`),
 		fields(Honoured, "", "spec.requests.", `read.maxRunning read.maxInQueue read.maxWaitInQueue
 			write.maxRunning write.maxInQueue write.maxWaitInQueue`),
-		fields(NotApplicable, "blobs on this disk are sent from here, never redirected", "spec.", "disableRedirect"),
 		fields(NotApplicable, noPods, "spec.", "nodeSelector tolerations affinity"),
 		fields(NotApplicable, "the process's limits are its service's: MemoryMax= and CPUQuota= of systemd",
 			"spec.", "resources"),
@@ -96,19 +98,19 @@ func storageFields() []Field {
 	return join(
 		fields(Honoured, "", "spec.storage.", "managementState emptyDir"),
 		fields(NotApplicable, "the data directory is the volume", "spec.storage.pvc.", "claim"),
-		fields(Elsewhere, noStore, "spec.storage.s3.", `bucket region regionEndpoint chunkSizeMiB encrypt keyID
-			cloudFront.baseURL cloudFront.privateKey cloudFront.keypairID cloudFront.duration virtualHostedStyle
-			trustedCA.name`),
-		fields(Elsewhere, noStore, "spec.storage.gcs.", "bucket"),
+		fields(Honoured, "", "spec.storage.s3.",
+			"bucket region regionEndpoint chunkSizeMiB encrypt keyID virtualHostedStyle trustedCA.name"),
+		fields(NotApplicable, noFront, "spec.storage.s3.cloudFront.", "baseURL privateKey keypairID duration"),
+		fields(Honoured, "", "spec.storage.gcs.", "bucket"),
 		fields(NotApplicable, noMaking, "spec.storage.gcs.", "region projectID keyID"),
-		fields(Elsewhere, noStore, "spec.storage.swift.",
+		fields(Elsewhere, noDriver, "spec.storage.swift.",
 			"authURL authVersion container domain domainID tenant tenantID regionName"),
-		fields(Elsewhere, noStore, "spec.storage.azure.", "accountName container cloudName"),
+		fields(Honoured, "", "spec.storage.azure.", "accountName container cloudName"),
 		fields(NotApplicable, noMaking, "spec.storage.azure.networkAccess.", `type internal.networkResourceGroupName
 			internal.vnetName internal.subnetName internal.privateEndpointName`),
-		fields(Elsewhere, noStore, "spec.storage.ibmcos.", "bucket location"),
+		fields(Honoured, "", "spec.storage.ibmcos.", "bucket location"),
 		fields(NotApplicable, noMaking, "spec.storage.ibmcos.", "resourceGroupName resourceKeyCRN serviceInstanceCRN"),
-		fields(Elsewhere, noStore, "spec.storage.oss.",
+		fields(Elsewhere, noDriver, "spec.storage.oss.",
 			"bucket region endpointAccessibility encryption.method encryption.kms.keyID"),
 	)
 }
@@ -181,7 +183,7 @@ func zero(v any) bool {
 	case nil:
 		return true
 	case string:
-		return v == ""
+		return v == "" || v == "0s" // a duration
 	case bool:
 		return !v
 	case float64:

@@ -55,7 +55,37 @@ var since = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 // Each kind of trouble that a Config can be in, and what its status says then.
 func TestConfigStatus(t *testing.T) {
 	facts := map[string]func(f *resource.ConfigFacts){
-		"ready": nil, "incomplete": nil, "unmanaged": nil, "emptydir": nil, "s3": nil, "swift": nil, "pods": nil,
+		"ready": nil, "incomplete": nil, "unmanaged": nil, "emptydir": nil, "pods": nil,
+		"s3": lacking, "swift": lacking,
+		"s3-used": func(f *resource.ConfigFacts) {
+			f.Bucket = &resource.Bucket{Storage: f.Storage, Location: "s3 images"}
+		},
+		"s3-away": func(f *resource.ConfigFacts) {
+			f.Bucket = &resource.Bucket{Storage: f.Storage, Location: "s3 images", Trouble: "it does not answer"}
+			f.Writes = "it does not answer"
+		},
+		"s3-tried": func(f *resource.ConfigFacts) {
+			f.Move = &resource.Move{Reason: resource.MoveUnderWay, Text: "s3 images is being tried", UnderWay: true}
+		},
+		"s3-refused": func(f *resource.ConfigFacts) {
+			f.Move = &resource.Move{Reason: resource.MoveUnreachable, Text: "s3 images: no such bucket", Retried: true}
+		},
+		"s3-moved": func(f *resource.ConfigFacts) {
+			f.Bucket = &resource.Bucket{
+				Location: "azure a/c",
+				Storage: resource.Storage{Kind: "Azure", Encrypted: true, Parameters: map[string]string{
+					"accountname": "a", "container": "c", "realm": "core.chinacloudapi.cn",
+				}},
+			}
+			f.Move = &resource.Move{Reason: resource.MoveHoldsBlobs, Text: "5 blobs are in azure a/c"}
+		},
+		"s3-overruled": func(f *resource.ConfigFacts) {
+			f.Bucket = &resource.Bucket{
+				Location: "gcs ours", By: "this machine's settings (storage)",
+				Storage: resource.Storage{Kind: "GCS", Encrypted: true, Parameters: map[string]string{"bucket": "ours"}},
+			}
+			f.Overruled = "does nothing while storage is set"
+		},
 		"removed":   func(f *resource.ConfigFacts) { f.Serving = false },
 		"ephemeral": func(f *resource.ConfigFacts) { f.Ephemeral = true },
 		"full": func(f *resource.ConfigFacts) {
@@ -71,12 +101,21 @@ func TestConfigStatus(t *testing.T) {
 	}
 	for name, set := range facts {
 		t.Run(name, func(t *testing.T) {
-			doc := example(t, "status/"+name+".yaml")
+			file := name
+			if strings.HasPrefix(name, "s3-") {
+				file = "bucket"
+			}
+			doc := example(t, "status/"+file+".yaml")
 			c, err := resource.ReadConfig(doc)
 			if err != nil {
 				t.Fatal(err)
 			}
 			f := resource.ConfigFacts{Version: "v1.2.3", Serving: true, Storage: c.Storage.With(nil), Since: always(since)}
+			if file == "bucket" {
+				f.Storage = c.Storage.With(map[string][]byte{
+					"REGISTRY_STORAGE_S3_ACCESSKEY": []byte("id"), "REGISTRY_STORAGE_S3_SECRETKEY": []byte("secret"),
+				})
+			}
 			if set != nil {
 				set(&f)
 			}
@@ -90,6 +129,11 @@ func TestConfigStatus(t *testing.T) {
 			goldenYAML(t, "status/"+name+".golden", shown)
 		})
 	}
+}
+
+// lacking is a storage that cannot be used as it is given.
+func lacking(f *resource.ConfigFacts) {
+	f.Move = &resource.Move{Reason: resource.MoveNotConfigured, Text: f.Storage.Lacks()}
 }
 
 func TestImageStatus(t *testing.T) {

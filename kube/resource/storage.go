@@ -2,6 +2,7 @@ package resource
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -35,8 +36,33 @@ type Storage struct {
 	Managed string
 }
 
+// CAKey is the key of the ConfigMap that TrustedCA names.
+const CAKey = "ca-bundle.crt"
+
 // StorageSecret is the Secret in [SecretNamespace] that has the credentials.
 const StorageSecret = "image-registry-private-configuration-user"
+
+// Lacks says what keeps the backend from being used; "" nothing.
+func (s Storage) Lacks() string {
+	if len(s.Missing) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("spec.storage asks for %s, and this is missing: %s", s.Kind, strings.Join(s.Missing, ", "))
+}
+
+// Trusting adds what the ConfigMap says that TrustedCA names, and returns its
+// certificates; data is nil when there is none.
+func (s Storage) Trusting(data map[string][]byte) (_ Storage, pem string) {
+	if s.TrustedCA == "" {
+		return s, ""
+	}
+	ca := data[CAKey]
+	if _, err := firstCertificate(ca); err != nil {
+		s.Missing = append(slices.Clip(s.Missing), fmt.Sprintf("ConfigMap %s/%s with certificates, PEM, under %s",
+			ConfigMapNamespace, s.TrustedCA, CAKey))
+	}
+	return s, string(ca)
+}
 
 // Local reports whether the bytes are on this machine's own disk.
 func (s Storage) Local() bool { return s.Driver == "filesystem" }
@@ -137,9 +163,6 @@ func (s *Storage) s3(o registryv1.ImageRegistryConfigStorageS3) {
 	s.Keys = []map[string]string{
 		{"REGISTRY_STORAGE_S3_ACCESSKEY": "accesskey", "REGISTRY_STORAGE_S3_SECRETKEY": "secretkey"},
 	}
-	if o.CloudFront != nil {
-		s.Missing = append(s.Missing, "a way to redirect to spec.storage.s3.cloudFront")
-	}
 }
 
 func (s *Storage) gcs(o registryv1.ImageRegistryConfigStorageGCS) {
@@ -152,17 +175,39 @@ func (s *Storage) azure(o registryv1.ImageRegistryConfigStorageAzure) {
 	s.Kind, s.Driver, s.Encrypted = "Azure", "azure", true
 	s.need("accountname", "spec.storage.azure.accountName", o.AccountName)
 	s.need("container", "spec.storage.azure.container", o.Container)
-	realms := map[string]string{
-		"": "core.windows.net", "AzurePublicCloud": "core.windows.net",
-		"AzureUSGovernmentCloud": "core.usgovcloudapi.net", "AzureChinaCloud": "core.chinacloudapi.cn",
-		"AzureGermanCloud": "core.cloudapi.de",
+	realm, known := "", false
+	for _, c := range clouds() {
+		if c.name == cmp.Or(o.CloudName, clouds()[0].name) {
+			realm, known = c.realm, true
+		}
 	}
-	if realm, ok := realms[o.CloudName]; ok {
-		s.set("realm", realm)
-	} else {
+	if s.set("realm", realm); !known {
 		s.Missing = append(s.Missing, "a known spec.storage.azure.cloudName")
 	}
 	s.Keys = []map[string]string{{"REGISTRY_STORAGE_AZURE_ACCOUNTKEY": "accountkey"}}
+}
+
+// A cloud is one of Azure's, and the domain of its services.
+type cloud struct{ name, realm string }
+
+// clouds are those that there are; the first is meant where none is named.
+func clouds() []cloud {
+	return []cloud{
+		{"AzurePublicCloud", "core.windows.net"},
+		{"AzureUSGovernmentCloud", "core.usgovcloudapi.net"},
+		{"AzureChinaCloud", "core.chinacloudapi.cn"},
+		{"AzureGermanCloud", "core.cloudapi.de"},
+	}
+}
+
+// cloudOf is the cloud of a realm; "" is the one that need not be named.
+func cloudOf(realm string) string {
+	for _, c := range clouds()[1:] {
+		if c.realm == realm {
+			return c.name
+		}
+	}
+	return ""
 }
 
 func (s *Storage) ibmcos(o registryv1.ImageRegistryConfigStorageIBMCOS) {

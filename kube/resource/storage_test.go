@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"skerry.dev/skerry/kube/resource"
@@ -68,5 +69,25 @@ func TestHalfASecretIsMissingTheOther(t *testing.T) {
 		"REGISTRY_STORAGE_S3_SECRETKEY"
 	if len(missing) != 1 || missing[0] != want {
 		t.Errorf("missing %q", missing)
+	}
+}
+
+// A ConfigMap of certificates is one that has some under the key that OpenShift uses.
+func TestTrustedCAIsACertificate(t *testing.T) {
+	c, err := resource.ReadConfig(store(t, configHead+"spec: {storage: {s3: {bucket: b, trustedCA: {name: ours}}}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "ConfigMap openshift-config/ours with certificates, PEM, under ca-bundle.crt"
+	for name, data := range map[string]map[string][]byte{
+		"none": nil, "another key": {"ca.crt": []byte("x")}, "no certificate": {"ca-bundle.crt": []byte("x")},
+	} {
+		s, _ := c.Storage.Trusting(data)
+		if !strings.Contains(s.Lacks(), want) {
+			t.Errorf("%s: lacks %q", name, s.Lacks())
+		}
+	}
+	if s, pem := (resource.Storage{}).Trusting(nil); pem != "" || s.Lacks() != "" {
+		t.Errorf("without a name: %q, %q", pem, s.Lacks())
 	}
 }
