@@ -19,6 +19,9 @@ const pollEvery = 5 * time.Millisecond
 func (s *Server) Client() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64
+	if s.Options.Dial != nil {
+		transport.DialContext = s.Options.Dial
+	}
 	if !s.Options.Plain {
 		transport.TLSClientConfig = s.TLS()
 	}

@@ -1,7 +1,9 @@
 package skerry
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -29,6 +31,8 @@ type Options struct {
 	Args []string
 	// Env are further variables, "KEY=value".
 	Env []string
+	// Dial is how the test reaches it. The default is as usual.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Ready is how long it may take to become ready. Default a minute.
 	Ready time.Duration
 	// Drain is how long it may take to end after SIGTERM. Default a minute.
