@@ -238,6 +238,12 @@ func translateState(t target, err error) *fault {
 			message: "a manifest of this repository references the blob; delete the manifest first",
 			detail:  map[string]string{"digest": t.digest.String()},
 		}
+	case errors.Is(err, ErrCopies):
+		return &fault{
+			status: http.StatusServiceUnavailable, code: codeUnavailable,
+			message: "the blobs of this manifest have not enough copies on other nodes yet; they stay, push the manifest again",
+			cause:   err,
+		}
 	case errors.Is(err, meta.ErrUnavailable):
 		return &fault{
 			status: http.StatusServiceUnavailable, code: codeUnavailable,
