@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/distribution/distribution/v3/registry/storage/driver"
 	"github.com/google/uuid"
@@ -43,6 +44,12 @@ func (s *Store) publish(
 	return pin, nil
 }
 
+// retries are the pauses after which a small blob is sent once more: a connection that
+// the store has just closed is no reason to fail a push, which clients do not repeat.
+//
+//nolint:gochecknoglobals // a constant, but for Go
+var retries = [...]time.Duration{50 * time.Millisecond, 500 * time.Millisecond}
+
 // put returns when the object store has all of the blob under its name, and says so
 // when it is asked.
 func (s *Store) put(ctx context.Context, path string, from io.ReaderAt, size int64) error {
@@ -70,9 +77,28 @@ func (s *Store) putWhole(asked context.Context, path string, r io.Reader, size i
 	if _, err := io.ReadFull(r, content); err != nil {
 		return fmt.Errorf("read upload: %w", err)
 	}
+	for _, pause := range retries {
+		again, err := s.tryWhole(asked, path, content)
+		if !again {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-asked.Done():
+			return context.Cause(asked)
+		}
+	}
+	_, err := s.tryWhole(asked, path, content)
+	return err
+}
+
+// tryWhole reports whether it may help to send the same once more. A store that did not
+// answer in time had its time.
+func (s *Store) tryWhole(asked context.Context, path string, content []byte) (again bool, err error) {
 	ctx, p := watch(asked, s.cfg.StallTimeout)
 	defer p.end()
-	return s.explain(asked, s.backend.PutContent(ctx, path, content))
+	err = s.explain(asked, s.backend.PutContent(ctx, path, content))
+	return errors.Is(err, blobstore.ErrUnavailable) && ctx.Err() == nil, err
 }
 
 // putPieces sends a blob in pieces that become visible at once: where the store

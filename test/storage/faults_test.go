@@ -54,6 +54,28 @@ func after(n int64, match func(*http.Request) bool) func(*http.Request) bool {
 	return func(r *http.Request) bool { return match(r) && seen.Add(1) > n }
 }
 
+// TestAConnectionThatEndsFailsNoPush has the store close the connection of the first
+// request that writes; clients do not repeat what is answered with 503.
+func TestAConnectionThatEndsFailsNoPush(t *testing.T) {
+	onEach(t, func(t *testing.T, p *place) {
+		s := p.open(t, t.TempDir(), "again", hasty)
+		first, d := received(t, s, blobstoretest.Noise(small)) // after which the bucket knows whose it is
+		pin, err := first.Commit(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pin.Release()
+		u, d := received(t, s, blobstoretest.Noise(small))
+		broken := atomic.Bool{}
+		p.proxy.do(drop(func(r *http.Request) bool { return writes(r) && !broken.Swap(true) }))
+		pin, err = u.Commit(t.Context(), d)
+		if err != nil || !broken.Load() {
+			t.Fatalf("commit: %v; a connection was broken: %t", err, broken.Load())
+		}
+		pin.Release()
+	})
+}
+
 // TestNothingIsAcknowledgedThatIsNotStored has the store fail a commit in each way and
 // at each time; the upload is then committed as if nothing had been.
 func TestNothingIsAcknowledgedThatIsNotStored(t *testing.T) {
