@@ -40,8 +40,15 @@ func everyCommand(t testing.TB) [][]byte {
 	w.must(err)
 	w.must(w.DeleteResource(ctx, "K", "ns", "n"))
 	w.must(w.SetTagRules(ctx, nil, "root"))
+	w.node("first", "")
+	second := w.node("second", "zone")
+	w.must(w.SetNodeState(ctx, second, meta.NodeDraining, "root"))
 	w.pass(2 * grace)
 	w.prune(meta.Prune{})
+	shared := w.blob("a", "shared")
+	w.must(w.AddHolder(ctx, second, []digest.Digest{shared}))
+	_, err = w.DropHolder(ctx, meta.FirstNode, []digest.Digest{shared}, meta.Surplus{Copies: 1})
+	w.must(err)
 	w.blob("a", "touched")
 	w.blob("a", "junk")
 	w.pass(4 * grace)
@@ -49,10 +56,11 @@ func everyCommand(t testing.TB) [][]byte {
 	w.must(err)
 	w.Touch(b)
 	w.collect()
-	items, err := w.Trash(0, 100)
+	items, err := w.Trash(meta.FirstNode, 0, 100)
 	w.must(err)
 	for _, i := range items {
-		w.must(w.Swept(ctx, []uint64{i.ID}))
+		w.must(w.Swept(ctx, meta.FirstNode, []uint64{i.ID}))
+		w.must(w.Swept(ctx, second, []uint64{i.ID}))
 	}
 	seen := map[byte]bool{}
 	for _, c := range w.log {

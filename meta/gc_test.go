@@ -40,7 +40,7 @@ func TestCollectionKeepsWhatIsReferredToAndWaitsForTheGrace(t *testing.T) {
 	w.wants(err, meta.ErrNotFound)
 	_, err = w.Manifest("a", kept)
 	w.must(err)
-	items, err := w.Trash(0, 10)
+	items, err := w.Trash(meta.FirstNode, 0, 10)
 	w.must(err)
 	if len(items) != 1 || items[0].Digest != junk || items[0].Size != 4 {
 		t.Errorf("trash %+v", items)
@@ -93,13 +93,13 @@ func TestTrashIsSparedWhenTheDigestIsLinkedAgain(t *testing.T) {
 	if known || !again {
 		t.Errorf("known after condemning %v, after linking again %v", known, again)
 	}
-	items, err := w.Trash(0, 10)
+	items, err := w.Trash(meta.FirstNode, 0, 10)
 	w.must(err)
 	if len(items) != 1 || items[0].Digest != d {
 		t.Fatalf("trash %+v", items)
 	}
-	w.must(w.Swept(t.Context(), []uint64{items[0].ID}))
-	if items, err = w.Trash(0, 10); err != nil || len(items) != 0 {
+	w.must(w.Swept(t.Context(), meta.FirstNode, []uint64{items[0].ID}))
+	if items, err = w.Trash(meta.FirstNode, 0, 10); err != nil || len(items) != 0 {
 		t.Errorf("trash after sweep %+v (%v)", items, err)
 	}
 	_, err = w.Blob("a", d)

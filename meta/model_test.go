@@ -645,7 +645,7 @@ func (m *model) compare() {
 	if err != nil || got != stats {
 		fail("stats %+v (%v), want %+v", got, err, stats)
 	}
-	trash, err := m.Trash(0, 1<<20)
+	trash, err := m.Trash(meta.FirstNode, 0, 1<<20)
 	if err != nil || len(trash) != m.trash {
 		fail("trash %d (%v), want %d", len(trash), err, m.trash)
 	}
@@ -773,10 +773,10 @@ func (m *model) drain() {
 	if len(m.repos) != 0 || len(m.blobs) != 0 || st.Blobs != 0 || st.Manifests != 0 {
 		m.t.Fatalf("left over: %d repositories, %d blobs, %+v", len(m.repos), len(m.blobs), st)
 	}
-	for items, err := m.Trash(0, 2); len(items) > 0; items, err = m.Trash(items[len(items)-1].ID, 2) {
+	for items, err := m.Trash(meta.FirstNode, 0, 2); len(items) > 0; items, err = m.Trash(meta.FirstNode, items[len(items)-1].ID, 2) {
 		m.agree("trash", err, nil)
 		for _, item := range items {
-			m.agree("swept", m.Swept(ctx, []uint64{item.ID}), nil)
+			m.agree("swept", m.Swept(ctx, meta.FirstNode, []uint64{item.ID}), nil)
 			m.trash--
 		}
 	}

@@ -153,6 +153,16 @@ func Transcode(command []byte) ([]byte, error) {
 		return transcode[deleteToken](t, body)
 	case typeGrant, typeRevoke:
 		return transcode[binding](t, body)
+	case typePutNode:
+		return transcode[putNode](t, body)
+	case typeSetNodeState:
+		return transcode[setNodeState](t, body)
+	case typeAddHolder:
+		return transcode[addHolder](t, body)
+	case typeDropHolder:
+		return transcode[dropHolder](t, body)
+	case typeSweptBy:
+		return transcode[sweptBy](t, body)
 	}
 	return nil, errCommand
 }
@@ -275,19 +285,24 @@ func CommandNames() map[int]string {
 		int(typeTakeLock): "TakeLock", int(typeDropLock): "DropLock",
 		int(typeCreateToken): "CreateToken", int(typeDeleteToken): "DeleteToken",
 		int(typeGrant): "Grant", int(typeRevoke): "Revoke",
+		int(typePutNode): "PutNode", int(typeSetNodeState): "SetNodeState", int(typeAddHolder): "AddHolder",
+		int(typeDropHolder): "DropHolder", int(typeSweptBy): "SweptBy",
 	}
 }
 
 // OversizedCommands ask for one more than the limit, of a database with id 1.
 func OversizedCommands(s *Store, epoch uint64) [][]byte {
 	ids := make([]uint64, batchMax+1)
-	keys := make([][]byte, batchMax+1)
+	keys, digests := make([][]byte, batchMax+1), make([][]byte, batchMax+1)
 	for i := range ids {
-		ids[i], keys[i] = 1, keyRepoID(1, 1)
+		ids[i], keys[i], digests[i] = 1, keyRepoID(1, 1), append([]byte{codeSHA256}, make([]byte, 32)...)
 	}
 	return [][]byte{
 		encodeCommand(typeRenewLeases, renewLeases{s.stamp(""), ids}),
 		encodeCommand(typeSwept, swept{s.stamp(""), ids}),
+		encodeCommand(typeSweptBy, sweptBy{s.stamp(""), ids, 1}),
+		encodeCommand(typeAddHolder, addHolder{s.stamp(""), 1, digests}),
+		encodeCommand(typeDropHolder, dropHolder{s.stamp(""), 1, digests, nil}),
 		encodeCommand(typeCondemn, condemn{stamp: s.stamp(""), Epoch: epoch, Blobs: ids}),
 		encodeCommand(typeExpire, expire{stamp: s.stamp(""), Graves: keys}),
 		encodeCommand(typePruneManifests, pruneManifests{

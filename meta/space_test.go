@@ -180,11 +180,11 @@ func (s *scale) others(ctx context.Context) {
 // sweep empties the trash.
 func (s *scale) sweep() {
 	s.t.Helper()
-	items, err := s.Trash(0, 100_000)
+	items, err := s.Trash(meta.FirstNode, 0, 100_000)
 	s.must(err)
 	var ids []uint64
 	for _, item := range items {
 		ids = append(ids, item.ID)
 	}
-	s.must(s.Swept(context.Background(), ids))
+	s.must(s.Swept(context.Background(), meta.FirstNode, ids))
 }
