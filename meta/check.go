@@ -47,8 +47,8 @@ type checker struct {
 	members members
 	servers map[string]NodeID // those met
 	counts  counts
-	links  map[repoID]uint64
-	held   bitmap // contents that a manifest, a deleted one, or the orphans account for
+	links   map[repoID]uint64
+	held    bitmap // contents that a manifest, a deleted one, or the orphans account for
 }
 
 // counts are what a walk met.

@@ -97,6 +97,9 @@ func (c *collection) run(ctx context.Context) error {
 	if err := c.expire(ctx); err != nil {
 		return err
 	}
+	if err := c.forsake(ctx); err != nil {
+		return err
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}

@@ -77,7 +77,7 @@ func everyCommand(t testing.TB) [][]byte {
 // TestSameLogSameState applies one log in differently cut batches.
 func TestSameLogSameState(t *testing.T) {
 	log := everyCommand(t)
-	var sums [][32]byte
+	var sums []digest.Digest
 	var results [][]byte
 	for _, seed := range []uint64{0, 1, 2} {
 		db, err := meta.OpenDB(meta.DBConfig{Dir: t.TempDir()})
@@ -107,7 +107,7 @@ func TestSameLogSameState(t *testing.T) {
 				}
 			}
 		}
-		sum, err := db.Export()
+		sum, _, err := db.Digest(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +125,7 @@ func TestSameLogSameState(t *testing.T) {
 		}
 	}
 	if sums[0] != sums[1] || sums[0] != sums[2] {
-		t.Errorf("exports differ: %x", sums)
+		t.Errorf("exports differ: %s", sums)
 	}
 }
 
@@ -133,7 +133,7 @@ func TestUnknownCommandsStopTheStateMachine(t *testing.T) {
 	w := newWorld(t)
 	w.blob("a", "x")
 	good := w.log[0]
-	before, err := w.db.Export()
+	before, _, err := w.db.Digest(t.Context())
 	w.must(err)
 	changed := func(at int, v byte) []byte { c := bytes.Clone(good); c[at] = v; return c }
 	for what, c := range map[string][]byte{
@@ -152,7 +152,7 @@ func TestUnknownCommandsStopTheStateMachine(t *testing.T) {
 			t.Errorf("%s: applied", what)
 		}
 	}
-	after, err := w.db.Export()
+	after, _, err := w.db.Digest(t.Context())
 	w.must(err)
 	if before != after {
 		t.Error("a command that was not applied changed something")
@@ -166,12 +166,12 @@ func TestOversizedBatchesAreRefused(t *testing.T) {
 	w.pass(2 * grace)
 	_, err := w.Propose(t.Context(), meta.BeginCommand(w.Store))
 	w.must(err)
-	before, err := w.db.Export()
+	before, _, err := w.db.Digest(t.Context())
 	w.must(err)
 	for i, c := range meta.OversizedCommands(w.Store, w.index) {
 		res, err := w.Propose(t.Context(), c)
 		w.must(err)
-		after, err := w.db.Export()
+		after, _, err := w.db.Digest(t.Context())
 		w.must(err)
 		if len(res) == 0 || after != before {
 			t.Errorf("command %d: result %x, changed %v", i, res, after != before)

@@ -172,6 +172,7 @@ func (db *DB) Close() error {
 	if h == nil {
 		return ErrClosed
 	}
+	db.changed() // nobody waits for what does not come
 	h.unpin(len(h.pins))
 	h.retire()
 	<-h.closed

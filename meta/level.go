@@ -12,10 +12,13 @@ const Level = 2
 
 // levelOf is the level that brought a type of command.
 func levelOf(t commandType) uint16 {
-	if t >= typePutNode {
+	switch {
+	case t < 50:
+		return 1
+	case t < 60:
 		return 2
 	}
-	return 1
+	return Level + 1 // of a program to come
 }
 
 // allowed refuses a command that a node of the cluster could not apply: it would

@@ -2,7 +2,6 @@ package meta
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -30,21 +29,8 @@ func ApplyWithout(guard string) func(tx *bbolt.Tx, index uint64, command []byte)
 	panic("no guard " + guard)
 }
 
-// Export is everything in the database but the engine's own, hashed in order.
-func (db *DB) Export() (sum [32]byte, err error) {
-	err = db.view(func(tx *txn) error {
-		h := sha256.New()
-		for name := range bucketCount {
-			fmt.Fprintf(h, "bucket %s\n", name)
-			for k, v := range under(bucket(tx, name), nil) {
-				fmt.Fprintf(h, "%x %x\n", k, v)
-			}
-		}
-		sum = [32]byte(h.Sum(nil))
-		return nil
-	})
-	return sum, err
-}
+// Allows says whether a command of a level to come may be proposed.
+func (s *Store) Allows() error { return s.allowed(60, stamp{}) }
 
 // Kind says what a command does, for tests that step in before it is applied.
 func Kind(command []byte) string {
@@ -196,6 +182,11 @@ func (db *DB) Write(name string, key, value []byte) error {
 		}
 		return tx.Bucket([]byte(name)).Put(key, value)
 	})
+}
+
+// Drop takes a whole bucket away.
+func (db *DB) Drop(name string) error {
+	return db.offLog(func(tx *txn) error { return tx.DeleteBucket([]byte(name)) })
 }
 
 // Buckets lists every bucket.

@@ -57,7 +57,7 @@ func (s *Store) PutNode(ctx context.Context, n Node, actor string) (NodeID, erro
 
 func (cmd putNode) valid() bool {
 	return within(cmd.Server, 1, serverMax) && within(cmd.Name, 1, nodeTextMax) && within(cmd.Zone, 0, nodeTextMax) &&
-		within(cmd.Address, 0, serverMax) && within(cmd.Version, 0, nodeTextMax) && cmd.Level > 0 && cmd.Capacity >= 0 &&
+		within(cmd.Address, 0, serverMax) && within(cmd.Version, 0, nodeTextMax) && cmd.Capacity >= 0 &&
 		(cmd.Role == RoleFull || cmd.Role == RoleWitness)
 }
 
@@ -69,7 +69,7 @@ func (c *change) putNode(cmd putNode) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if cmd.Level < cl.level {
+	if cmd.Level < max(cl.level, levelOf(typePutNode)) {
 		return nil, ErrLevel
 	}
 	rec := nodeRecord{

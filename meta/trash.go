@@ -49,6 +49,10 @@ func decodeTrash(k, v []byte) (i id, rec trashRecord, err error) {
 // does not take for trash what it linked last: it asks for a confirmed read first.
 func (db *DB) Trash(n NodeID, after uint64, limit int) (items []TrashItem, err error) {
 	err = db.view(func(tx *txn) error {
+		var m members
+		if ok, err := m.alive(tx, n); err != nil || !ok {
+			return err
+		}
 		for k, v := range following(bucket(tx, bucketTrash), nil, keyID(id(after))) {
 			if len(items) >= limit {
 				return nil
@@ -85,7 +89,8 @@ type swept struct {
 	IDs []uint64 `cbor:"4,keyasint"`
 }
 
-// sweptBy is what every other node says. Both are the commands behind [Store.Swept].
+// sweptBy is what every other node says, and what is said for those that are
+// gone. Both are the commands behind [Store.Swept].
 type sweptBy struct {
 	stamp
 	IDs  []uint64 `cbor:"4,keyasint"`
