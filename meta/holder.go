@@ -166,12 +166,13 @@ func (c *change) dropHolder(cmd dropHolder) (any, error) {
 		if err != nil {
 			return nil, err
 		}
+		if rec.holders, err = c.members.living(c.tx, rec.holders); err != nil {
+			return nil, err
+		}
 		if !slices.Contains(rec.holders, cmd.Node) {
 			continue
 		}
-		if rec.holders, err = c.members.living(c.tx, without(rec.holders, cmd.Node)); err != nil {
-			return nil, err
-		}
+		rec.holders = without(rec.holders, cmd.Node)
 		enough, err := c.enough(rec.holders, cmd.Surplus)
 		if err != nil {
 			return nil, err
