@@ -228,6 +228,9 @@ func FuzzCommand(f *testing.F) {
 			t.Fatalf("%x became %x, then %x (%v)", c, once, twice, err)
 		}
 		w := newWorld(t)
+		w.unheld = w.lost
+		w.node("a", "")
+		w.node("b", "")
 		w.push(image("a", "one", []meta.Tag{"v1"}, "config"))
 		w.must(w.DeleteManifest(t.Context(), "a", w.push(manifest("a", "two", nil)), ""))
 		w.index++

@@ -129,6 +129,31 @@ func TestTouchedBlobsAreRenewedInsteadOfCondemned(t *testing.T) {
 	}
 }
 
+func TestOtherNodesRenewWhatTheyWereAskedFor(t *testing.T) {
+	w := newWorld(t)
+	w.node("a", "")
+	other := w.at(w.node("b", ""))
+	x := w.blob("a", "x")
+	w.blob("a", "y")
+	w.pass(2 * grace)
+	before := w.index
+	w.must(other.RenewTouched(t.Context()))
+	b, err := w.Blob("a", x)
+	w.must(err)
+	other.Touch(b)
+	w.must(other.RenewTouched(t.Context()))
+	w.must(other.RenewTouched(t.Context())) // once
+	if w.index != before+1 {
+		t.Errorf("%d entries", w.index-before)
+	}
+	if r := w.collect(); r.Blobs != 1 || r.Waiting != 1 {
+		t.Errorf("%+v", r)
+	}
+	if known, err := w.Known(x); !known {
+		t.Errorf("a client of another node lost its blob (%v)", err)
+	}
+}
+
 func TestTouchDuringTheRunIsHonoured(t *testing.T) {
 	w := newWorld(t)
 	d := w.blob("a", "x")

@@ -32,8 +32,8 @@ func TestNodesThatAreGoneCountForNothing(t *testing.T) {
 	}
 	s, err := w.Snapshot()
 	w.must(err)
-	for blob := range s.Blobs(b) {
-		t.Errorf("snapshot lists %v", blob)
+	for blob, err := range s.Blobs(b) {
+		t.Errorf("snapshot lists %v (%v)", blob, err)
 	}
 	w.must(s.Close())
 	if dropped, err := w.DropHolder(ctx, a, ds, meta.Surplus{Copies: 2}); err != nil || dropped != nil {
@@ -78,8 +78,11 @@ func TestNodesAreBounded(t *testing.T) {
 	w := newWorld(t)
 	ctx := t.Context()
 	for _, n := range []meta.Node{
-		{Name: "no server"}, {Server: "no name"}, {Server: "s", Name: "n", Role: "king"},
-		{Server: "s", Name: "n", Capacity: -1}, {Server: "s", Name: string(make([]byte, 256))},
+		{Name: "no server"},
+		{Server: "no name"},
+		{Server: "s", Name: "n", Role: "king"},
+		{Server: "s", Name: "n", Capacity: -1},
+		{Server: "s", Name: string(make([]byte, 256))},
 	} {
 		_, err := w.PutNode(ctx, n, "")
 		w.wants(err, meta.ErrName)

@@ -236,7 +236,7 @@ func (m *model) swept(n meta.NodeID, d digest.Digest) {
 	m.t.Fatalf("step %d: %s was no trash of node %d", m.steps, d, n)
 }
 
-// emptyTrash sweeps for all nodes; nothing may be left.
+// emptyTrash sweeps for all nodes that are not gone.
 func (m *model) emptyTrash(ctx context.Context) {
 	m.t.Helper()
 	for n := range meta.NodeID(10) {
@@ -248,7 +248,11 @@ func (m *model) emptyTrash(ctx context.Context) {
 			}
 		}
 	}
-	m.collect(false) // that of nodes which are gone
+}
+
+// noTrash fails unless there is none, neither of nodes that are there nor of others.
+func (m *model) noTrash() {
+	m.t.Helper()
 	if keys, _, err := m.db.Records("trash"); err != nil || len(keys) != 0 {
 		m.t.Fatalf("left over: %d records of trash (%v)", len(keys), err)
 	}

@@ -786,5 +786,7 @@ func (m *model) drain() {
 		m.t.Fatalf("left over: %d repositories, %d blobs, %+v", len(m.repos), len(m.blobs), st)
 	}
 	m.emptyTrash(ctx)
+	m.collect(false) // empties that of nodes which are gone
+	m.noTrash()
 	m.compare()
 }

@@ -40,6 +40,19 @@ func (w *world) holders(d digest.Digest) []meta.NodeID {
 	return copies[0].Holders
 }
 
+// lost counts the blobs that no node holds.
+func (w *world) lost() (n int) {
+	w.t.Helper()
+	all, err := w.CopiesAfter(0, 1<<20)
+	w.must(err)
+	for _, c := range all {
+		if len(c.Holders) == 0 {
+			n++
+		}
+	}
+	return n
+}
+
 func TestNodesGetDenseIdsFromOneAndKeepThem(t *testing.T) {
 	w := newWorld(t)
 	ctx := t.Context()
