@@ -170,23 +170,36 @@ func TestSurplusNeverDropsBelowTheRule(t *testing.T) {
 	}
 }
 
+// closed says whether a channel was closed already.
+func closed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
 func TestChangedWakesWhoeverWaitedBefore(t *testing.T) {
 	w := newWorld(t)
 	ch := w.Changed()
-	if w.Changed() != ch {
-		t.Error("waiters do not share")
-	}
-	select {
-	case <-ch:
-		t.Fatal("woken by nothing")
-	default:
+	if w.Changed() != ch || closed(ch) {
+		t.Error("waiters do not share, or were woken by nothing")
 	}
 	w.blob("a", "x")
-	<-ch
-	select {
-	case <-w.Changed():
-		t.Error("woken by what was before")
-	default:
+	if !closed(ch) || closed(w.Changed()) {
+		t.Errorf("woken %v, and by what was before %v", closed(ch), closed(w.Changed()))
+	}
+}
+
+func TestClosingWakesWhoeverWaits(t *testing.T) {
+	db, err := meta.OpenDB(meta.DBConfig{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ch := db.Changed()
+	if err := db.Close(); err != nil || !closed(ch) {
+		t.Errorf("woken %v (%v)", closed(ch), err)
 	}
 }
 
