@@ -40,12 +40,8 @@ func (r clusterRecord) pack() []byte {
 
 // cluster is the record as the command before left it, or this one.
 func (c *change) cluster() (clusterRecord, error) {
-	if c.members.read {
-		return c.members.clusterRecord, nil
-	}
-	r, err := getCluster(c.tx)
-	c.members.clusterRecord, c.members.read = r, err == nil
-	return r, err
+	err := c.members.load(c.tx)
+	return c.members.clusterRecord, err
 }
 
 func (c *change) putCluster(r clusterRecord) error {
@@ -75,6 +71,15 @@ type members struct {
 	seen map[NodeID]nodeRecord // those looked at; a zero record for those that never registered
 }
 
+// load reads how many there are, once.
+func (m *members) load(tx *txn) (err error) {
+	if !m.read {
+		m.clusterRecord, err = getCluster(tx)
+		m.read = err == nil
+	}
+	return err
+}
+
 // node returns what is known of a node; a zero record if it never registered.
 func (m *members) node(tx *txn, n NodeID) (nodeRecord, error) {
 	if rec, seen := m.seen[n]; seen {
@@ -94,12 +99,8 @@ func (m *members) node(tx *txn, n NodeID) (nodeRecord, error) {
 // alive says whether what n holds counts: it registered and is not gone, or it
 // is the first node and none has registered.
 func (m *members) alive(tx *txn, n NodeID) (bool, error) {
-	if !m.read {
-		r, err := getCluster(tx)
-		if err != nil {
-			return false, err
-		}
-		m.clusterRecord, m.read = r, true
+	if err := m.load(tx); err != nil {
+		return false, err
 	}
 	if m.gone == 0 {
 		return n == FirstNode || n > 0 && n <= m.last, nil
@@ -108,8 +109,11 @@ func (m *members) alive(tx *txn, n NodeID) (bool, error) {
 	return rec.State != "" && rec.State != NodeGone, err
 }
 
-// living returns those of holders that count.
+// living returns those of holders that count. It may be the same list.
 func (m *members) living(tx *txn, holders []NodeID) (left []NodeID, err error) {
+	if err := m.load(tx); err != nil || m.gone == 0 {
+		return holders, err
+	}
 	for _, n := range holders {
 		ok, err := m.alive(tx, n)
 		if err != nil {

@@ -29,10 +29,9 @@ func (c *collection) forsake(ctx context.Context) error {
 func (c *collection) forsaken(ctx context.Context) (gone NodeID, ids []uint64, err error) {
 	err = c.store.view(func(tx *txn) error {
 		var m members
-		if m.clusterRecord, err = getCluster(tx); err != nil || m.gone == 0 {
+		if err := m.load(tx); err != nil || m.gone == 0 {
 			return err
 		}
-		m.read = true
 		n := 0
 		for k, v := range under(bucket(tx, bucketTrash), nil) {
 			if n++; n%4096 == 0 && ctx.Err() != nil {
