@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"skerry.dev/skerry/meta"
 )
 
@@ -108,5 +110,25 @@ func TestInstalledNodesAreListed(t *testing.T) {
 	to.blob("a", "x")
 	if other, j, err := to.db.Digest(t.Context()); err != nil || other == one || j != i+1 {
 		t.Errorf("after another entry: %s at %d (%v)", other, j, err)
+	}
+}
+
+// TestDigestSeesEveryByte changes a value, a key, and what is which.
+func TestDigestSeesEveryByte(t *testing.T) {
+	w := newWorld(t)
+	seen := map[digest.Digest]bool{}
+	for _, put := range []struct{ key, value string }{{"", ""}, {"a", "bc"}, {"a", "bd"}, {"ab", "c"}, {"abc", ""}} {
+		if put.key != "" {
+			w.must(w.db.Write("sec", []byte(put.key), []byte(put.value)))
+		}
+		sum, _, err := w.db.Digest(t.Context())
+		w.must(err)
+		if seen[sum] {
+			t.Errorf("%q = %q changes nothing", put.key, put.value)
+		}
+		seen[sum] = true
+		if put.key != "" {
+			w.must(w.db.Write("sec", []byte(put.key), nil))
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package meta_test
 
 import (
+	"bytes"
 	"context"
 	"slices"
 	"testing"
@@ -120,6 +121,25 @@ func TestTrashOfNodesThatAreGoneIsForsaken(t *testing.T) {
 	w.sweepAll(a)
 	if keys, _, err := w.db.Records("trash"); err != nil || len(keys) != 0 {
 		t.Errorf("%d records of trash (%v)", len(keys), err)
+	}
+}
+
+// What a node holds that is gone by the time of the decision never becomes its trash.
+func TestCondemnedBlobsAreNoTrashOfNodesThatAreGone(t *testing.T) {
+	w, x, a, b, c := threeHolders(t)
+	ctx := t.Context()
+	w.must(w.at(c).LinkBlob(ctx, "a", digest.FromString("y"), 1, ""))
+	w.unheld = w.lost
+	w.must(w.SetNodeState(ctx, b, meta.NodeGone, "root"))
+	w.must(w.SetNodeState(ctx, c, meta.NodeGone, "root"))
+	w.pass(2 * grace)
+	w.collect()
+	_, values, err := w.db.Records("trash")
+	w.must(err)
+	packed, err := meta.Pack(nil, x)
+	w.must(err)
+	if len(values) != 1 || !bytes.Contains(values[0], packed) || values[0][0] != 0xa2 { // no third field: the first node
+		t.Errorf("trash %x, want x of node %d alone", values, a)
 	}
 }
 
