@@ -146,6 +146,15 @@ func (c *change) dispatch(t commandType, body []byte) (reply any, err error) {
 		return run(c, body, c.grant)
 	case typeRevoke:
 		return run(c, body, c.revoke)
+	case typePutNode, typeSetNodeState, typeAddHolder, typeDropHolder, typeSweptBy:
+		return c.dispatchNodes(t, body)
+	}
+	return nil, errCommand
+}
+
+// dispatchNodes is the part of it that is about nodes.
+func (c *change) dispatchNodes(t commandType, body []byte) (reply any, err error) {
+	switch t { //nolint:exhaustive // dispatch has the others
 	case typePutNode:
 		return run(c, body, c.putNode)
 	case typeSetNodeState:
