@@ -99,7 +99,7 @@ func (a *Appliance) backupMetadata(
 	if err := ar.add(archiveDB, snap.Size, snap); err != nil {
 		return nil, err
 	}
-	for b, err := range snap.Blobs() {
+	for b, err := range snap.Blobs(a.meta.Self()) {
 		if err != nil {
 			return nil, err
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"skerry.dev/skerry/blobstore"
 	"skerry.dev/skerry/meta"
 )
@@ -55,14 +57,14 @@ func (a *Appliance) sweep(ctx context.Context) error {
 	defer a.sweeping.RUnlock()
 	var after uint64
 	for {
-		items, err := a.meta.Trash(after, sweepBatch)
+		items, err := a.meta.Trash(a.meta.Self(), after, sweepBatch)
 		if err != nil || len(items) == 0 {
 			return err
 		}
 		after = items[len(items)-1].ID
 		gone, err := a.unlink(ctx, items)
 		if len(gone) > 0 {
-			err = errors.Join(err, a.meta.Swept(ctx, gone))
+			err = errors.Join(err, a.meta.Swept(ctx, a.meta.Self(), gone))
 		}
 		if err != nil {
 			return fmt.Errorf("sweep: %w", err)
@@ -72,7 +74,7 @@ func (a *Appliance) sweep(ctx context.Context) error {
 
 func (a *Appliance) unlink(ctx context.Context, items []meta.TrashItem) (gone []uint64, err error) {
 	for _, item := range items {
-		freed, err := a.blobs.Remove(ctx, item.Digest, func() (bool, error) { return a.meta.Known(item.Digest) })
+		freed, err := a.blobs.Remove(ctx, item.Digest, func() (bool, error) { return a.keeps(item.Digest) })
 		switch {
 		case errors.Is(err, blobstore.ErrPinned):
 		case err != nil:
@@ -83,6 +85,15 @@ func (a *Appliance) unlink(ctx context.Context, items []meta.TrashItem) (gone []
 		}
 	}
 	return gone, nil
+}
+
+// keeps says whether the bytes of d are to stay: this node holds the blob or, in
+// a bucket, which all nodes share, any node does.
+func (a *Appliance) keeps(d digest.Digest) (bool, error) {
+	if a.bucket != nil {
+		return a.meta.Known(d)
+	}
+	return a.meta.HeldBy(a.meta.Self(), d)
 }
 
 // purgeLoop drops uploads that nobody continues, and damaged bytes that nobody

@@ -66,11 +66,11 @@ func (a *Appliance) scrubAfter(
 func (a *Appliance) scrubOne(
 	ctx context.Context, b blobstore.Info, rate *blobstore.Rate, report *api.ScrubReport,
 ) error {
-	known, err := a.meta.Known(b.Digest)
+	keep, err := a.keeps(b.Digest)
 	if err != nil {
 		return err
 	}
-	if !known {
+	if !keep {
 		return a.removeOrphan(ctx, b, report)
 	}
 	err = a.blobs.Verify(ctx, b.Digest, rate)
@@ -96,7 +96,7 @@ func (a *Appliance) removeOrphan(ctx context.Context, b blobstore.Info, report *
 		return nil // a backup reads what was known when it began; the next scrub comes
 	}
 	defer a.sweeping.RUnlock()
-	_, err := a.blobs.Remove(ctx, b.Digest, func() (bool, error) { return a.meta.Known(b.Digest) })
+	_, err := a.blobs.Remove(ctx, b.Digest, func() (bool, error) { return a.keeps(b.Digest) })
 	if errors.Is(err, blobstore.ErrPinned) {
 		return nil
 	}
@@ -114,7 +114,7 @@ func (a *Appliance) expected(ctx context.Context, f func(b meta.Blob, present bo
 		return err
 	}
 	defer func() { err = errors.Join(err, snap.Close()) }()
-	for b, err := range snap.Blobs() {
+	for b, err := range snap.Blobs(a.meta.Self()) {
 		if err != nil {
 			return err
 		}
@@ -144,7 +144,7 @@ func (a *Appliance) present(ctx context.Context, b meta.Blob) (present, known bo
 		if !errors.Is(err, blobstore.ErrNotFound) {
 			return false, false, err
 		}
-		if known, err = a.meta.Known(b.Digest); err != nil || !known {
+		if known, err = a.keeps(b.Digest); err != nil || !known {
 			return false, known, err
 		}
 	}
