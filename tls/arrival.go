@@ -26,10 +26,16 @@ const (
 // something, and could not tell whether that had any effect.
 type peerConn struct {
 	net.Conn
+	halves           interface{ CloseWrite() error } // the same connection
 	protocol, server string
 	peers            *Peers
 	once             sync.Once
 }
+
+// CloseWrite ends what this side has to say. Who serves HTTP uses it to let its
+// last answer arrive before it closes a connection that it did not read to its
+// end.
+func (c *peerConn) CloseWrite() error { return c.halves.CloseWrite() }
 
 // Peer tells what the connection is for and which server is at the other end;
 // it is empty with [ProtocolJoin].

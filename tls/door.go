@@ -132,7 +132,7 @@ func (d *door) receive(a *arrival) {
 		d.peers.refusals.refuse(a.protocol, "", a.RemoteAddr(), explain(err))
 		_ = c.Close()
 	default:
-		p := &peerConn{Conn: c, protocol: a.protocol, peers: d.peers}
+		p := &peerConn{Conn: c, halves: c, protocol: a.protocol, peers: d.peers}
 		if chain := c.ConnectionState().PeerCertificates; len(chain) > 0 {
 			p.server, _ = serverOf(chain[0]) // the handshake saw to it
 		}

@@ -94,16 +94,8 @@ func (c *Client) dial(ctx context.Context, _, address string) (net.Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	conn, err := c.cfg.Dial(ctx, protocolPeer, string(a), string(s))
-	if err != nil {
-		return nil, err
-	}
-	return plain{conn}, nil
+	return c.cfg.Dial(ctx, protocolPeer, string(a), string(s))
 }
-
-// plain hides what a connection is beside that: the transport would ask one of
-// crypto/tls for its protocol, which it does not know.
-type plain struct{ net.Conn }
 
 // request prepares a call.
 func request(ctx context.Context, method string, to Node, path string, body []byte) (*http.Request, error) {

@@ -57,7 +57,7 @@ func sizeIn(resp *http.Response, d digest.Digest, offset int64) (int64, error) {
 	if offset > 0 {
 		want = fmt.Sprintf("bytes %d-%d/%s", offset, size-1, strconv.FormatInt(size, 10))
 	}
-	if got != want || (offset > 0) != (resp.StatusCode == http.StatusPartialContent) {
+	if got != want {
 		return 0, fmt.Errorf("%w: range %.100q, want %q", ErrAnswer, got, want)
 	}
 	return size, nil

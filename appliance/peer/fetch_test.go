@@ -125,7 +125,10 @@ func TestAnswersAreNotBelieved(t *testing.T) {
 			_ = body.Close()
 		}
 	}
-	b, mad := withMad(t, func(w http.ResponseWriter) { _, _ = w.Write(make([]byte, 2<<20)) })
+	b, mad := withMad(t, func(w http.ResponseWriter) {
+		w.Header().Set("Skerry-Index", "1")
+		_, _ = w.Write(make([]byte, 2<<20))
+	})
 	if _, _, err := b.client.Propose(t.Context(), mad, nil); !errors.Is(err, peer.ErrAnswer) {
 		t.Errorf("a large answer: %v", err)
 	}
@@ -142,7 +145,10 @@ func TestAnswersAreNotBelieved(t *testing.T) {
 	if !errors.Is(err, errNoLeader) || strings.ContainsAny(err.Error(), "\n\x1b") || len(err.Error()) > 5000 {
 		t.Errorf("%.300q", err)
 	}
-	b, mad = withMad(t, func(w http.ResponseWriter) { w.Header().Set("X-Large", strings.Repeat("a", 1<<17)) })
+	b, mad = withMad(t, func(w http.ResponseWriter) {
+		w.Header().Set("Skerry-Index", "1")
+		w.Header().Set("X-Large", strings.Repeat("a", 1<<17))
+	})
 	if _, err := b.client.ReadIndex(t.Context(), mad); err == nil {
 		t.Error("large headers were read")
 	}

@@ -43,13 +43,11 @@ func address(p *httputil.ProxyRequest, to Node, identity []byte) {
 		out.URL.RawPath = pathPublic + in.URL.RawPath
 	}
 	out.URL.RawQuery = in.URL.RawQuery // the proxy leaves out what it cannot parse
-	out.Host = in.Host
 	for _, name := range []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"} {
 		if v, ok := in.Header[name]; ok {
 			out.Header[name] = v
 		}
 	}
-	dropOurs(out.Header)
 	out.Header.Set(headerAsker, base64.StdEncoding.EncodeToString(identity))
 	out.Header.Set(headerRemote, in.RemoteAddr)
 	proto := "http"

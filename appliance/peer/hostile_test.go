@@ -238,10 +238,11 @@ func TestBlobsNeedTheirReaders(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		<-time.After(time.Hour) // whoever does not read cannot be kept waiting
 		if _, err := io.ReadFull(body, make([]byte, 5)); err != nil {
 			t.Fatal(err)
 		}
-		<-time.After(time.Hour) // whoever does not read cannot be kept waiting
+		<-time.After(time.Hour)
 		began := time.Now()
 		if _, err := body.Read(make([]byte, 5)); !errors.Is(err, peer.ErrStalled) || time.Since(began) != 30*time.Second {
 			t.Errorf("after %s: %v", time.Since(began), err)
@@ -250,6 +251,73 @@ func TestBlobsNeedTheirReaders(t *testing.T) {
 		_ = client.Close()
 	})
 }
+
+// TestDeadlinesEndWithWhatTheyAreFor has a connection used for one thing after
+// another, each within its time.
+func TestDeadlinesEndWithWhatTheyAreFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dial := piped(t, peer.Config{
+			Log: slog.New(slog.DiscardHandler), Agreement: slow{},
+			Blob: func(context.Context, digest.Digest) (io.ReadSeekCloser, error) { return nil, errNoBlob },
+			Public: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(w, r.Body)
+			}),
+		})
+		dials := 0
+		client := peer.NewClient(peer.ClientConfig{
+			Log: slog.New(slog.DiscardHandler),
+			Dial: func(ctx context.Context, p, a, s string) (net.Conn, error) {
+				dials++
+				return dial(ctx, p, a, s)
+			},
+		})
+		to := peer.Node{Server: "a", Address: "a:1"}
+		for range 3 {
+			if _, answer, err := client.Propose(t.Context(), to, []byte("x")); string(answer) != "x" || err != nil {
+				t.Errorf("a command that takes a while: %q, %v", answer, err)
+			}
+		}
+		for range 3 {
+			if _, _, err := client.Blob(t.Context(), to, digest.FromString("x"), 0); err == nil {
+				t.Error("a blob out of nowhere")
+			}
+			<-time.After(time.Minute) // the bubble's clock
+			w := httptest.NewRecorder()
+			slowly, body := io.Pipe()
+			go func() {
+				for range 3 {
+					<-time.After(time.Minute)
+					_, _ = io.WriteString(body, "a")
+				}
+				_ = body.Close()
+			}()
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPatch, "/v2/", slowly)
+			r.RemoteAddr = "1.2.3.4:5"
+			client.Forward(w, r, to, nil, func(_ http.ResponseWriter, _ *http.Request, err error) { t.Error(err) })
+			if w.Body.String() != "aaa" {
+				t.Errorf("of a slow client came back %q", w.Body)
+			}
+		}
+		if dials != 2 {
+			t.Errorf("%d dials", dials)
+		}
+		_ = client.Close()
+	})
+}
+
+// slow agrees, but not at once.
+type slow struct{}
+
+func (slow) ProposeHere(ctx context.Context, command []byte) (uint64, []byte, error) {
+	select {
+	case <-time.After(45 * time.Second):
+		return 1, command, nil
+	case <-ctx.Done():
+		return 0, nil, ctx.Err()
+	}
+}
+
+func (slow) ReadIndexHere(context.Context) (uint64, error) { return 1, nil }
 
 type watched struct {
 	*strings.Reader

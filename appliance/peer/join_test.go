@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strings"
@@ -251,6 +252,24 @@ func TestApplicantsAreLookedAt(t *testing.T) {
 			t.Errorf("%.20q: %v, %v", body, resp, err)
 		}
 		_ = c.Close()
+	}
+}
+
+func TestAdmissionsAreWhole(t *testing.T) {
+	a := newNode(t, t.TempDir(), "a.disk1")
+	token := a.invite(time.Hour)
+	answer := ""
+	mad := &node{at: a.bare("mad.disk3", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, answer)
+	}))}
+	for _, answer = range []string{
+		"", "{}", `{"id":70000}`, `{"caCert":"YQ==","caKey":"YQ==","members":[{}]}`,
+		`{"id":1,"caKey":"YQ==","members":[{}]}`, `{"id":1,"caCert":"YQ==","members":[{}]}`,
+		`{"id":1,"caCert":"YQ==","caKey":"YQ=="}`,
+	} {
+		if got, err := join(t, mad, token, applicant()); !errors.Is(err, peer.ErrAnswer) {
+			t.Errorf("%s: %+v, %v", answer, got, err)
+		}
 	}
 }
 

@@ -37,9 +37,12 @@ func Join(
 			if used.Swap(true) {
 				return nil, errors.New("the connection ended")
 			}
-			return plain{conn}, nil
+			return conn, nil
 		},
-		DisableKeepAlives: true, MaxConnsPerHost: 1, MaxResponseHeaderBytes: headerMax,
+		// Keeping connections is not turned off: a server that is told so ends a
+		// connection as soon as it has answered, although it did not read it all,
+		// and then the answer may be lost.
+		MaxConnsPerHost: 1, MaxResponseHeaderBytes: headerMax,
 	}
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://skerry"+pathJoin, bytes.NewReader(body))

@@ -53,10 +53,9 @@ func paced(h http.Handler) http.Handler {
 			h.ServeHTTP(w, r)
 			return
 		}
+		// What does not know deadlines, in tests, has none: hence the errors that
+		// are let go. The server lifts those that were set when a request is over.
 		rc := http.NewResponseController(w)
-		// That of the request before is over. What does not know deadlines, in
-		// tests, has none.
-		_ = rc.SetWriteDeadline(time.Time{})
 		if r.Body != nil && r.Body != http.NoBody {
 			r.Body = &pacedReader{ReadCloser: r.Body, rc: rc}
 		}
@@ -72,8 +71,8 @@ type pacedReader struct {
 	end time.Time // of the whole body; zero: there is none
 }
 
-// Read implements io.Reader. The deadline must not stay: the server goes on
-// reading, to learn of a client that goes away.
+// Read implements io.Reader. After the last byte the server lifts the deadline:
+// it goes on reading, to learn of a client that goes away.
 func (p *pacedReader) Read(b []byte) (int, error) {
 	at := time.Now().Add(stallMax)
 	if !p.end.IsZero() && p.end.Before(at) {
@@ -84,7 +83,6 @@ func (p *pacedReader) Read(b []byte) (int, error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return n, errors.Join(ErrStalled, err)
 	}
-	_ = p.rc.SetReadDeadline(time.Time{})
 	return n, err
 }
 
