@@ -26,6 +26,7 @@ var ladder = map[string][]string{
 		"kube", "kube/resource", "blobstore", "blobstore/object", "meta", "raft", "tls",
 	},
 	"appliance/registry": {"appliance/auth", "appliance/mirror", "blobstore", "meta"},
+	"appliance/peer":     {}, // what nodes say to each other; plain arguments, joined in appliance
 	"appliance/setting":  {}, // tables, files and flags; it knows no setting by name
 	"appliance/api":      {"appliance/auth", "kube/resource", "meta"},
 	"appliance/console":  {"appliance/auth", "meta"},
