@@ -2,6 +2,7 @@ package raft
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	hraft "github.com/hashicorp/raft"
@@ -13,6 +14,10 @@ import (
 // process, answers may lie there from a time before others elected a new leader.
 type confirming struct {
 	*hraft.NetworkTransport
+	applied *watermark
+	tail    *watermark    // of the log
+	closing chan struct{} // closed by Close
+	guest   atomic.Pointer[hraft.Raft]
 
 	mu   sync.Mutex // guards last
 	last map[hraft.ServerID]heartbeat

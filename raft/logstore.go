@@ -36,7 +36,9 @@ type logStore struct {
 	meta        segmentList // shared by every opening
 	appends     prometheus.Histogram
 
-	command atomic.Uint64 // index of the last entry that reaches the state machine
+	command      atomic.Uint64 // index of the last entry that reaches the state machine
+	reconfigured atomic.Bool   // a configuration was appended since Start
+	tail         *watermark    // index of the last entry; nil on a node alone
 
 	reading sync.RWMutex // guards wal; held for writing only while it is exchanged
 	wal     *wal.WAL
@@ -190,9 +192,15 @@ func (s *logStore) appendedLocked(entries []*hraft.Log) {
 	for _, e := range entries {
 		s.last = e.Index
 		s.bytes += int64(len(e.Data))
+		if e.Type == hraft.LogConfiguration { // before any other node hears of it
+			s.reconfigured.Store(true)
+		}
 		if reachesMachine(e.Type) {
 			s.command.Store(e.Index)
 		}
+	}
+	if s.tail != nil {
+		s.tail.reach(s.last)
 	}
 	if s.bytes < s.grownBytes {
 		return

@@ -31,6 +31,7 @@ func (n *Node) newTransport() hraft.Transport {
 			Timeout:                 rpcTimeout,
 			MsgpackUseNewTimeFormat: true,
 		}),
+		applied: n.machine.applied, tail: n.logs.tail, closing: n.closing,
 		last: map[hraft.ServerID]heartbeat{},
 	}
 	return n.confirming
