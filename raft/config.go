@@ -46,6 +46,16 @@ type Config struct {
 	// 2 s. Reads wait for as long as their context says.
 	LeaderWait time.Duration
 
+	// Roster tells what the state machine knows of servers; with one, the node
+	// that leads gives and takes votes by itself, as Voters says. Nil leaves
+	// votes to Promote and Demote.
+	Roster Roster
+	Voters VoterRules
+
+	// Witness is for a node that votes and rather does not lead: it waits twice
+	// as long for a leader. What else there is to it the Roster says.
+	Witness bool
+
 	// Join keeps a node with an empty Dir from founding a cluster of one: it
 	// waits until a leader adds it.
 	Join bool
@@ -93,6 +103,9 @@ func (c Config) withDefaults() Config {
 	def(&c.TrailingLogs, 16384)
 	def(&c.Election, 500*time.Millisecond)
 	def(&c.LeaderWait, 2*time.Second)
+	def(&c.Voters.Max, 5)
+	def(&c.Voters.Stable, 10*time.Second)
+	def(&c.Voters.Failed, 30*time.Second)
 	if c.Address == "" && c.Listener != nil {
 		c.Address = c.Listener.Addr().String()
 	}

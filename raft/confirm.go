@@ -19,14 +19,18 @@ type confirming struct {
 	closing chan struct{} // closed by Close
 	guest   atomic.Pointer[hraft.Raft]
 
+	silence time.Duration // after which a node is out of contact
+
 	mu   sync.Mutex // guards last
 	last map[hraft.ServerID]heartbeat
 }
 
 // A heartbeat is one that was answered by a node that knew no later term.
 type heartbeat struct {
-	term uint64
-	sent time.Time
+	term  uint64
+	sent  time.Time
+	first time.Time // of those that were answered without a silence since
+	index uint64    // of the last entry in the log of that node
 }
 
 // AppendEntries implements hraft.Transport; heartbeats are such without entries.
@@ -40,9 +44,25 @@ func (c *confirming) AppendEntries(id hraft.ServerID, target hraft.ServerAddress
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if resp.Term <= req.Term {
-		c.last[id] = heartbeat{req.Term, sent}
+		h := heartbeat{term: req.Term, sent: sent, first: sent, index: resp.LastLog}
+		if was := c.last[id]; sent.Sub(was.sent) <= c.silence {
+			h.first = was.first
+		}
+		c.last[id] = h
 	}
 	return nil
+}
+
+// contact returns the last heartbeat that a node answered, and whether that is
+// recent.
+func (c *confirming) contact(id string) (h heartbeat, recent bool) {
+	if c == nil {
+		return heartbeat{}, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h = c.last[hraft.ServerID(id)]
+	return h, time.Since(h.sent) <= c.silence
 }
 
 // since reports whether a majority of the voters, this node among them, knew no

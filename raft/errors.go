@@ -36,6 +36,17 @@ var (
 	// its way. Nothing is known about the effect of the command.
 	ErrClosed = errors.New("raft: node closed")
 
+	// ErrNotMember says that a server is no member of the cluster.
+	ErrNotMember = errors.New("raft: not a member")
+
+	// ErrAddressInUse says that another member has this address. If that one came
+	// back with an empty disk, the old member has to be removed first.
+	ErrAddressInUse = errors.New("raft: address belongs to another member")
+
+	// ErrQuorum says that a change of members is refused because those voters
+	// that the leader hears of would be no majority any more.
+	ErrQuorum = errors.New("raft: too few voters would be left")
+
 	// ErrTooLarge says that a command exceeds Config.CommandMax.
 	ErrTooLarge = errors.New("raft: command too large")
 

@@ -57,33 +57,58 @@ func (l *leader) readyIn(term uint64) bool {
 // Leadership returns who leads, and a channel that is closed when that changes.
 func (n *Node) Leadership() (now Leadership, changed <-chan struct{}) { return n.leader.state() }
 
-// watch follows who leads, and helps a node alone back to its feet after its
-// disk was full. It is the node's only goroutine beside the guests', begins in
-// Start and ends in Close.
-func (n *Node) watch(changes <-chan hraft.Observation) {
+// watch follows who leads, helps a node alone back to its feet after its disk
+// was full, and has a leader look after its members. It and what it starts are
+// the node's only goroutines beside the guests' that do not end by themselves;
+// it begins in Start and ends in Close.
+func (n *Node) watch(changes <-chan hraft.Observation, care func()) {
 	defer n.watching.Done()
 	n.noteLeader() // what was known before anybody listened
-	var again <-chan time.Time
-	for {
+	var again, due <-chan time.Time
+	cared := make(chan struct{}, 1)
+	for caring := false; ; {
+		if again = nil; n.mustStandUp() {
+			again = time.After(roomEvery)
+		}
+		if due == nil && !caring && n.inCharge() {
+			due = time.After(2 * n.cfg.Election)
+		}
 		select {
 		case <-changes:
 			n.noteLeader()
+		case <-n.changed:
 		case <-n.logs.grown:
 			go n.cutLog() // ends with raft, and must not hold up what is watched here
 		case <-again:
-			// Room again? Then there is no need to wait for an election. A campaign
-			// that went wrong is repeated.
-			if n.raft.State() != hraft.Leader && (!n.gate.has(logFull) || n.logs.recover() == nil) {
-				n.campaign()
-			}
+			n.standUp()
+		case <-due:
+			due, caring = nil, true
+			n.watching.Go(func() { // ends with the node
+				care()
+				cared <- struct{}{}
+			})
+		case <-cared:
+			caring = false
 		case <-n.closing:
 			return
 		}
-		again = nil
-		// A leader whose log is full is about to step down, which may not be seen yet.
-		if n.raft.State() != hraft.Leader || n.gate.has(logFull) {
-			again = time.After(roomEvery)
-		}
+	}
+}
+
+// mustStandUp reports whether nobody else helps this node to go on. A leader whose
+// log is full is about to step down, which may not be seen yet.
+func (n *Node) mustStandUp() bool {
+	if n.gate.has(logFull) {
+		return true
+	}
+	return n.raft.State() != hraft.Leader && soleVoter(n.raft.GetConfiguration().Configuration(), n.cfg.NodeID)
+}
+
+// standUp: room again? Then there is no need to wait for an election. A campaign
+// that went wrong is repeated.
+func (n *Node) standUp() {
+	if n.raft.State() != hraft.Leader && (!n.gate.has(logFull) || n.logs.recover() == nil) {
+		n.campaign()
 	}
 }
 

@@ -63,6 +63,13 @@ func (m *mesh) moved(one *member) {
 	m.nodes[one.cfg.NodeID] = one.node
 }
 
+// rename says that a member has another address.
+func (m *mesh) rename(one *member) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.names[one.cfg.Address] = one.cfg.NodeID
+}
+
 // three makes a cluster of three voters.
 func (m *mesh) three(tb testing.TB, change ...func(*raft.Config)) []*member {
 	tb.Helper()

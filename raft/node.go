@@ -43,6 +43,10 @@ type Node struct {
 	here       *rounds // questions to this node as the leader
 	asked      *rounds // questions of this node to the leader
 
+	changed  chan struct{} // receives when the members changed
+	handed   time.Time     // when this node gave up leadership because it is not suited; owned by tend
+	changing sync.Mutex    // one change of members at a time; held until it is agreed
+
 	closing   chan struct{} // closed by Close
 	closeOnce sync.Once
 	closeErr  error
@@ -91,8 +95,8 @@ func (n *Node) Close() error {
 func (n *Node) close() error {
 	n.gate.set(closed, ErrClosed)
 	close(n.closing)
-	if n.raft.State() == hraft.Leader && len(n.raft.GetConfiguration().Configuration().Servers) > 1 {
-		_ = n.raft.LeadershipTransfer().Error() // they elect anyway, only later
+	if heir, ok := n.heir(); ok && n.raft.State() == hraft.Leader {
+		_ = n.handTo(heir).Error() // they elect anyway, only later
 	}
 	err := n.raft.Shutdown().Error()
 	n.watching.Wait()

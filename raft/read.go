@@ -27,7 +27,7 @@ const roundMax = 2 * time.Second
 // readers that wait share a question. It goes on until the context ends, and is
 // ErrNoLeader then, if nobody who leads answered; ErrClosed.
 func (n *Node) ReadIndex(ctx context.Context) error {
-	if n.cfg.Listener == nil || n.alone && !n.logs.reconfigured.Load() {
+	if n.cfg.Listener == nil || n.alone && !n.logs.shared.Load() {
 		if n.machine.applied.index.Load() >= n.replayed {
 			return nil
 		}
@@ -80,7 +80,7 @@ func (n *Node) ask() (uint64, error) {
 		return 0, err
 	}
 	// The question is nobody's: who waits for it may leave.
-	ctx, cancel := context.WithTimeout(context.Background(), roundMax)
+	ctx, cancel := context.WithTimeout(life(n.closing), roundMax)
 	defer cancel()
 	ctx, stop := n.whileLeads(ctx, to.ID, 0)
 	defer stop()
@@ -90,7 +90,7 @@ func (n *Node) ask() (uint64, error) {
 // confirm answers the question, if this node leads: what is committed now,
 // provided that this node still leads after it looked, which a majority must say.
 func (n *Node) confirm() (uint64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), roundMax)
+	ctx, cancel := context.WithTimeout(life(n.closing), roundMax)
 	defer cancel()
 	term := n.raft.CurrentTerm()
 	if n.raft.State() != hraft.Leader || !n.leader.readyIn(term) {
@@ -101,7 +101,7 @@ func (n *Node) confirm() (uint64, error) {
 	index, begin := n.committed(), time.Now()
 	for confirmed := false; !confirmed; {
 		// Each question also makes the guest send a heartbeat at once.
-		_, err := await(ctx, n.closing, func(time.Duration) hraft.Future { return n.raft.VerifyLeader() })
+		_, err := await(ctx, nil, func(time.Duration) hraft.Future { return n.raft.VerifyLeader() })
 		if err != nil {
 			return 0, fmt.Errorf("%w: %w", ErrNoLeader, err)
 		}

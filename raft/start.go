@@ -20,7 +20,8 @@ func Start(cfg Config, sm StateMachine) (_ *Node, err error) {
 	}
 	n := &Node{
 		cfg: cfg.withDefaults(), sm: sm,
-		gate: newGate(), leader: newLeader(), closing: make(chan struct{}), proposals: newProposals(),
+		gate: newGate(), leader: newLeader(), proposals: newProposals(),
+		closing: make(chan struct{}), changed: make(chan struct{}, 1),
 	}
 	n.here, n.asked = &rounds{ask: n.confirm}, &rounds{ask: n.ask}
 	defer func() {
@@ -197,7 +198,6 @@ func (n *Node) replay(at position) error {
 		return err
 	}
 	n.replayed = n.logs.command.Load()
-	n.logs.reconfigured.Store(false)
 	return nil
 }
 
@@ -235,7 +235,7 @@ func (n *Node) run() error {
 		return false
 	}))
 	n.watching.Add(1)
-	go n.watch(changes)
+	go n.watch(changes, n.tend)
 	n.campaign()
 	return nil
 }
@@ -251,6 +251,9 @@ func (n *Node) guestConfig() *hraft.Config {
 	// which does not know yet does no harm.
 	c.HeartbeatTimeout, c.ElectionTimeout = n.cfg.Election, n.cfg.Election
 	c.LeaderLeaseTimeout = n.cfg.Election
+	if n.cfg.Witness { // leaves it to others, if there are any
+		c.HeartbeatTimeout, c.ElectionTimeout = 2*n.cfg.Election, 2*n.cfg.Election
+	}
 	c.CommitTimeout = time.Millisecond // see push.go
 	c.MaxAppendEntries, c.BatchApplyCh = maxBatch, true
 	c.SnapshotInterval, c.SnapshotThreshold = n.cfg.SnapshotInterval, n.cfg.SnapshotThreshold

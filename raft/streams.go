@@ -32,7 +32,8 @@ func (n *Node) newTransport() hraft.Transport {
 			MsgpackUseNewTimeFormat: true,
 		}),
 		applied: n.machine.applied, tail: n.logs.tail, closing: n.closing,
-		last: map[hraft.ServerID]heartbeat{},
+		silence: 2 * n.cfg.Election,
+		last:    map[hraft.ServerID]heartbeat{},
 	}
 	return n.confirming
 }
