@@ -245,10 +245,14 @@ func (n *Node) guestConfig() *hraft.Config {
 	c := hraft.DefaultConfig()
 	c.LocalID = hraft.ServerID(n.cfg.NodeID)
 	c.Logger = &logger{log: n.cfg.Log, name: "raft"}
-	// Who hears of no leader for Election to twice that asks the others whether
-	// they hear of one (pre-vote), and then for their vote. A leader that reaches
-	// no majority for so long gives up. All reads are confirmed, so that one
-	// which does not know yet does no harm.
+	// Who has heard of no leader for Election asks the others whether they have
+	// (pre-vote, which stays on), and then for their vote. It notices after one to
+	// three times Election, because the guest looks at random intervals. With 500
+	// ms a command through another node is acknowledged 0.97 s (median), 1.28 s
+	// (90 %), 1.49 s (longest of 60) after the leader vanished: BenchmarkFailover,
+	// three nodes on two busy cores and one disk. A leader that reaches no majority
+	// for as long gives up. Reads are always confirmed, so one that does not know
+	// yet does no harm.
 	c.HeartbeatTimeout, c.ElectionTimeout = n.cfg.Election, n.cfg.Election
 	c.LeaderLeaseTimeout = n.cfg.Election
 	if n.cfg.Witness { // leaves it to others, if there are any
