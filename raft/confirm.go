@@ -15,14 +15,15 @@ import (
 type confirming struct {
 	*hraft.NetworkTransport
 	applied *watermark
-	tail    *watermark    // of the log
-	closing chan struct{} // closed by Close
-	guest   atomic.Pointer[hraft.Raft]
+	tail    *watermark                    // of the log
+	closing chan struct{}                 // closed by Close
+	commit  atomic.Pointer[func() uint64] // the commit index; nil before raft runs
 
 	silence time.Duration // after which a node is out of contact
 
-	mu   sync.Mutex // guards last
+	mu   sync.Mutex // guards the rest
 	last map[hraft.ServerID]heartbeat
+	told map[hraft.ServerID]uint64 // the commit index each follower knows
 }
 
 // A heartbeat is one that was answered by a node that knew no later term.
@@ -37,12 +38,23 @@ type heartbeat struct {
 func (c *confirming) AppendEntries(id hraft.ServerID, target hraft.ServerAddress,
 	req *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse,
 ) error {
-	sent := time.Now()
-	if err := c.NetworkTransport.AppendEntries(id, target, req, resp); err != nil {
-		return err
+	var told uint64
+	if !isHeartbeat(req) {
+		told = c.hold(req, c.toldTo(id))
 	}
+	sent := time.Now()
+	err := c.NetworkTransport.AppendEntries(id, target, req, resp)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !isHeartbeat(req) {
+		if err != nil || !resp.Success {
+			told = 0 // it may have been started again
+		}
+		c.told[id] = told
+	}
+	if err != nil {
+		return err
+	}
 	if resp.Term <= req.Term {
 		h := heartbeat{term: req.Term, sent: sent, first: sent, index: resp.LastLog}
 		if was := c.last[id]; sent.Sub(was.sent) <= c.silence {
@@ -51,6 +63,13 @@ func (c *confirming) AppendEntries(id hraft.ServerID, target hraft.ServerAddress
 		c.last[id] = h
 	}
 	return nil
+}
+
+// toldTo is the commit index that a follower was told last, 0 if not known.
+func (c *confirming) toldTo(id hraft.ServerID) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.told[id]
 }
 
 // contact returns the last heartbeat that a node answered, and whether that is

@@ -134,6 +134,7 @@ func TestAddressesChange(t *testing.T) {
 	other := mesh.member(t, "c.1", true) // only for its address
 	closeNode(t, other.node)
 	closeNode(t, b.node)
+	eventually(t, "it is missed", func() bool { return !memberOf(a, b).Reachable })
 	b.cfg.Address = other.cfg.Address
 	b.restart(t)
 	mesh.moved(b)

@@ -17,11 +17,16 @@ const pushEvery = 75 * time.Millisecond
 // the transport holds a message that says nothing new until it does: something
 // was applied, or appended, so that the guest can go on to send it.
 
+// isHeartbeat tells those from messages that bring the log of a follower on.
+func isHeartbeat(req *hraft.AppendEntriesRequest) bool {
+	return len(req.Entries) == 0 && req.PrevLogEntry == 0
+}
+
 // hold keeps back a message without entries to a follower that knows of told,
 // and brings it up to date. It returns the commit index it will know then.
 func (c *confirming) hold(req *hraft.AppendEntriesRequest, told uint64) uint64 {
-	guest := c.guest.Load()
-	if len(req.Entries) > 0 || req.PrevLogEntry == 0 || guest == nil {
+	known := c.commit.Load()
+	if len(req.Entries) > 0 || req.PrevLogEntry == 0 || known == nil {
 		return max(told, req.LeaderCommitIndex)
 	}
 	enough := time.NewTimer(pushEvery)
@@ -30,7 +35,7 @@ func (c *confirming) hold(req *hraft.AppendEntriesRequest, told uint64) uint64 {
 		applied, appended := c.applied.rising(), c.tail.rising()
 		// Not more than the follower's log is known to hold of ours: it would take
 		// its own entries behind that for agreed.
-		commit := min(guest.CommitIndex(), req.PrevLogEntry)
+		commit := min((*known)(), req.PrevLogEntry)
 		if commit > told {
 			req.LeaderCommitIndex = max(req.LeaderCommitIndex, commit)
 			return req.LeaderCommitIndex
@@ -47,30 +52,4 @@ func (c *confirming) hold(req *hraft.AppendEntriesRequest, told uint64) uint64 {
 			return told
 		}
 	}
-}
-
-// AppendEntriesPipeline implements hraft.Transport.
-func (c *confirming) AppendEntriesPipeline(
-	id hraft.ServerID, target hraft.ServerAddress,
-) (hraft.AppendPipeline, error) {
-	p, err := c.NetworkTransport.AppendEntriesPipeline(id, target)
-	if err != nil {
-		return nil, err
-	}
-	return &pipeline{p, c.hold, 0}, nil
-}
-
-// A pipeline sends to one follower; one goroutine of the guest uses it.
-type pipeline struct {
-	hraft.AppendPipeline
-	hold func(*hraft.AppendEntriesRequest, uint64) uint64
-	told uint64 // the commit index that the follower was sent last
-}
-
-// AppendEntries implements hraft.AppendPipeline.
-func (p *pipeline) AppendEntries(
-	req *hraft.AppendEntriesRequest, resp *hraft.AppendEntriesResponse,
-) (hraft.AppendFuture, error) {
-	p.told = p.hold(req, p.told)
-	return p.AppendPipeline.AppendEntries(req, resp)
 }

@@ -224,7 +224,8 @@ func (n *Node) run() error {
 		return err
 	}
 	if n.confirming != nil {
-		n.confirming.guest.Store(n.raft)
+		commit := n.raft.CommitIndex
+		n.confirming.commit.Store(&commit)
 	}
 	changes := make(chan hraft.Observation, 1) // one is enough: it says only that there is something to look at
 	n.raft.RegisterObserver(hraft.NewObserver(changes, false, func(o *hraft.Observation) bool {
