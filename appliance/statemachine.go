@@ -39,7 +39,8 @@ func (p proposer) Propose(ctx context.Context, command []byte) ([]byte, error) {
 		return result, nil
 	case errors.Is(err, raft.ErrFull):
 		return nil, fmt.Errorf("%w: %w", meta.ErrFull, err)
-	case errors.Is(err, raft.ErrNoLeader), errors.Is(err, raft.ErrStopped), errors.Is(err, raft.ErrClosed):
+	case errors.Is(err, raft.ErrNoLeader), errors.Is(err, raft.ErrStopped), errors.Is(err, raft.ErrClosed),
+		errors.Is(err, raft.ErrUnknownFate) && ctx.Err() == nil:
 		return nil, fmt.Errorf("%w: %w", meta.ErrUnavailable, err)
 	}
 	return nil, err

@@ -6,7 +6,7 @@
 // same log, the same recovery, no network. The way of a command:
 //
 //	Propose(command)
-//	   │  refused at once when the disk is full, the state machine stopped, nobody leads
+//	   │  refused at once when the disk is full or the state machine stopped
 //	   ▼
 //	raft (leader)        batches what is waiting
 //	   │
@@ -32,7 +32,15 @@
 // vote (vote) and snapshots on their way in (received/). One process at a time
 // may use it.
 //
+// With more voters, a node that does not lead forwards commands and questions
+// through [Peers] to the one that does, and answers when its own state machine
+// has caught up. Reads are confirmed, never leased:
+//
+//	ReadIndex ──▶ one question for all readers that wait ──▶ leader
+//	                 commit index now; a majority that answers heartbeats sent
+//	                 after that; still the same term ──▶ index
+//	   wait until the state machine here reached index ◀──┘
+//
 // The package does not know what commands mean, opens no sockets (it is given
-// a listener and a dial function) and reads no configuration files. A node
-// that does not lead refuses commands: [ErrNoLeader].
+// a listener and a dial function) and reads no configuration files.
 package raft
