@@ -23,6 +23,7 @@ var ladder = map[string][]string{
 	"appliance/cli": {"appliance", "appliance/api", "appliance/setting", "meta"}, // meta's nouns are the control API's
 	"appliance": {
 		"appliance/registry", "appliance/api", "appliance/console", "appliance/auth", "appliance/mirror",
+		"appliance/replicate",
 		"kube", "kube/resource", "blobstore", "blobstore/object", "meta", "raft", "tls",
 	},
 	"appliance/registry": {"appliance/auth", "appliance/mirror", "blobstore", "meta"},
@@ -39,7 +40,8 @@ var ladder = map[string][]string{
 	"raft":               {},
 	"tls":                {},
 
-	"blobstore/object":        {"blobstore"}, // an object store in the disk's place
+	"appliance/replicate":     {"blobstore", "meta"}, // copies of the one, recorded in the other
+	"blobstore/object":        {"blobstore"},         // an object store in the disk's place
 	"blobstore/blobstoretest": {"blobstore"},
 	"test":                    {},
 	"test/alerts":             {},
