@@ -33,6 +33,7 @@ type Appliance struct {
 	opened, started time.Time // this appliance, and the first of those that it goes on for
 	metrics         *metrics
 	dir             *dataDir
+	cluster         cluster
 	db              *meta.DB
 	node            *raft.Node
 	meta            *meta.Store
@@ -99,6 +100,9 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err 
 	if err := a.openRegistry(ctx); err != nil {
 		return nil, err
 	}
+	if err := a.openPeers(ctx); err != nil {
+		return nil, err
+	}
 	if err := a.openMetrics(); err != nil {
 		return nil, err
 	}
@@ -139,18 +143,24 @@ func openStores(ctx context.Context, cfg Config, log *slog.Logger, atRest bool) 
 	if err := a.openDisk(); err != nil {
 		return nil, err
 	}
+
+	// With the other nodes, if there are any: trust, and agreement over it.
+	if err := a.openCluster(ctx); err != nil {
+		return nil, err
+	}
 	if a.db, err = meta.OpenDB(meta.DBConfig{Dir: a.dir.join(metaName), Log: log}); err != nil {
 		return nil, fmt.Errorf("open metadata: %w", err)
 	}
-
-	// With the other nodes: agreement. There are none yet; the log is the same.
 	if err := a.agree(ctx); err != nil {
 		return nil, err
 	}
 	if err := a.openPlace(ctx); err != nil {
 		return nil, err
 	}
-	return a, a.claimBucket(ctx)
+	if err := a.claimBucket(ctx); err != nil {
+		return nil, err
+	}
+	return a, a.openCopies()
 }
 
 // disk is what every storage uses of this disk.
@@ -176,13 +186,8 @@ func (a *Appliance) openDisk() error {
 }
 
 // agree starts the log that every change of the metadata goes through.
-func (a *Appliance) agree(ctx context.Context) error {
-	id, err := a.dir.nodeID(a.cfg.Node)
-	if err != nil {
-		return err
-	}
-	a.node, err = raft.Start(raft.Config{
-		NodeID:      id,
+func (a *Appliance) agree(ctx context.Context) (err error) {
+	cfg := raft.Config{
 		Dir:         a.dir.join(raftName),
 		Log:         a.log,
 		SegmentSize: a.cfg.LogSegmentBytes,
@@ -191,12 +196,18 @@ func (a *Appliance) agree(ctx context.Context) error {
 		SnapshotThreshold: a.cfg.LogSnapshotEntries,
 		SnapshotInterval:  a.cfg.LogSnapshotEvery,
 		TrailingLogs:      a.cfg.LogTrailingEntries,
-	}, stateMachine{a.db})
+	}
+	a.raftConfig(&cfg)
+	a.node, err = raft.Start(cfg, stateMachine{a.db})
 	if errors.Is(err, raft.ErrMismatch) || errors.Is(err, raft.ErrDamaged) {
 		return fmt.Errorf("%w: put back what was moved, or build a new data directory with skerry restore", err)
 	}
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
+	}
+	a.meta = meta.NewStore(a.db, proposer{a.node}, meta.StoreConfig{Grace: a.cfg.Grace, Self: a.self})
+	if len(a.node.Members()) > 1 || a.cluster.member != nil {
+		return a.catchUp(ctx)
 	}
 	err = a.node.WaitLeader(ctx)
 	if errors.Is(err, raft.ErrFull) { // reads go on, and the log by itself when there is room (I9)
@@ -206,9 +217,33 @@ func (a *Appliance) agree(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("wait for the metadata log: %w", err)
 	}
-	a.meta = meta.NewStore(a.db, proposer{a.node}, meta.StoreConfig{Grace: a.cfg.Grace})
 	return nil
 }
+
+// catchUp waits for the others: a new member for as long as it takes to get their
+// metadata; another one hardly, for what it has can be served without them (I8).
+func (a *Appliance) catchUp(ctx context.Context) error {
+	accounts, err := a.meta.Accounts()
+	if err != nil {
+		return err
+	}
+	if len(accounts) == 0 && !a.atRest {
+		a.log.InfoContext(ctx, "waiting for the metadata of the cluster")
+		if err := a.node.ReadIndex(ctx); err != nil {
+			return fmt.Errorf("wait for the metadata of the cluster: %w", err)
+		}
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, catchUpMax)
+	defer cancel()
+	if err := a.node.ReadIndex(ctx); err != nil {
+		a.log.WarnContext(ctx, "starting without the others: reads are served from what is here", "err", err)
+	}
+	return nil
+}
+
+// catchUpMax is how long a start waits for the other nodes.
+const catchUpMax = time.Second
 
 func (a *Appliance) openRegistry(ctx context.Context) error {
 	secret, err := a.meta.InitSecret(ctx, "registry-http", []byte(rand.Text()))
@@ -220,8 +255,9 @@ func (a *Appliance) openRegistry(ctx context.Context) error {
 	}
 	a.registry, err = registry.Handler(ctx, registry.Config{
 		Meta:       a.meta,
-		Blobs:      a.blobs,
+		Blobs:      a.bytes(),
 		Redirect:   a.redirect(),
+		Cluster:    registryCluster{a},
 		Auth:       registryAuth{a.authority},
 		Audit:      a.registryEvent,
 		Log:        a.log,
@@ -250,6 +286,13 @@ func (a *Appliance) MetricsAddr() net.Addr {
 func (a *Appliance) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.serve(ctx) })
+	g.Go(func() error { return a.servePeers(ctx) })
+	g.Go(func() error { return a.registerLoop(ctx) })
+	g.Go(func() error { return a.sightLoop(ctx) })
+	g.Go(func() error { return a.leadLoop(ctx) })
+	if a.cluster.copies != nil {
+		g.Go(func() error { return a.cluster.copies.Run(ctx) })
+	}
 	g.Go(func() error { return a.db.Run(ctx) })
 	g.Go(func() error { return a.diskLoop(ctx) })
 	g.Go(func() error { return a.logLoop(ctx) })
@@ -291,6 +334,7 @@ func (a *Appliance) Close() error {
 	if a.node != nil {
 		errs = append(errs, a.node.Close())
 	}
+	errs = append(errs, a.closeCluster())
 	if a.db != nil {
 		errs = append(errs, a.db.Close())
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,8 +27,7 @@ const (
 type door struct {
 	net.Listener // closed by shut
 	peers        *Peers
-	config       *cryptotls.Config
-	public       *cryptotls.Config // nil: no clients
+	way          atomic.Pointer[way]
 	clients      chan net.Conn
 	closed       chan struct{} // closed by Close: no more clients
 	close        sync.Once
@@ -38,18 +38,33 @@ type door struct {
 	running  sync.WaitGroup // accepting, and each of arriving
 }
 
+// A way is how those who arrive are let in. It is immutable.
+type way struct {
+	config *cryptotls.Config
+	public *cryptotls.Config // nil: no clients
+}
+
+// let has clients let in as public says, from now on; nil lets none in.
+func (d *door) let(public *cryptotls.Config) {
+	w := &way{config: &cryptotls.Config{}, public: public}
+	if public != nil {
+		// One config for all connections, or sessions could not be resumed.
+		w.config = public.Clone()
+	}
+	w.config.GetConfigForClient = func(hello *cryptotls.ClientHelloInfo) (*cryptotls.Config, error) {
+		return d.choose(hello, w.public)
+	}
+	d.way.Store(w)
+}
+
 // open lets nodes in by l, and clients if there is a config for them. The door
 // owns l.
 func (p *Peers) open(l net.Listener, public *cryptotls.Config) *door {
 	d := &door{
-		Listener: l, peers: p, public: public, config: &cryptotls.Config{},
+		Listener: l, peers: p,
 		clients: make(chan net.Conn), closed: make(chan struct{}), arriving: map[net.Conn]struct{}{},
 	}
-	if public != nil {
-		// One config for all connections, or sessions could not be resumed.
-		d.config = public.Clone()
-	}
-	d.config.GetConfigForClient = d.choose
+	d.let(public)
 	p.mu.Lock()
 	closed := p.closed
 	if !closed {
@@ -117,12 +132,13 @@ func (d *door) end(a *arrival) {
 // receive does the handshake and hands the connection to who serves it.
 func (d *door) receive(a *arrival) {
 	defer d.end(a)
-	c := cryptotls.Server(a, d.config)
+	w := d.way.Load()
+	c := cryptotls.Server(a, w.config)
 	_ = a.SetDeadline(time.Now().Add(handshakeMax)) // on a dead connection the handshake fails as well
 	err := c.Handshake()                            // the deadline bounds it, and shut ends it
 	_ = a.SetDeadline(time.Time{})
 	switch {
-	case a.protocol == "" && d.public != nil:
+	case a.protocol == "" && w.public != nil:
 		d.hand(c)
 	case err != nil && a.protocol == "":
 		// Whoever probes a port, many times an hour.
@@ -150,12 +166,12 @@ func (d *door) hand(c net.Conn) {
 }
 
 // choose says how the handshake with somebody is to be done.
-func (d *door) choose(hello *cryptotls.ClientHelloInfo) (*cryptotls.Config, error) {
+func (d *door) choose(hello *cryptotls.ClientHelloInfo, public *cryptotls.Config) (*cryptotls.Config, error) {
 	if len(hello.SupportedProtos) == 1 && isOurs(hello.SupportedProtos[0]) {
 		hello.Conn.(*arrival).protocol = hello.SupportedProtos[0]
 		return d.peers.accepting(hello.SupportedProtos[0])
 	}
-	if d.public == nil {
+	if public == nil {
 		return nil, errNoProtocol
 	}
 	select {
@@ -163,8 +179,8 @@ func (d *door) choose(hello *cryptotls.ClientHelloInfo) (*cryptotls.Config, erro
 		return nil, errClosing
 	default:
 	}
-	if d.public.GetConfigForClient != nil {
-		return d.public.GetConfigForClient(hello)
+	if public.GetConfigForClient != nil {
+		return public.GetConfigForClient(hello)
 	}
 	return nil, nil // as the public config says
 }

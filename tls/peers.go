@@ -106,6 +106,10 @@ func (p *Peers) Listen(network, address string) (net.Addr, error) {
 	return l.Addr(), nil
 }
 
+// Welcome lets nodes in by l, which it owns, and nobody else until [Public.Wrap] of the
+// listener that it returns: a node that starts may need the others for that.
+func (p *Peers) Welcome(l net.Listener) net.Listener { return p.open(l, nil) }
+
 // Authority returns certificate and key of the cluster's authority, PEM: what a
 // node that joins needs to become a member. They are the caller's own copies.
 func (p *Peers) Authority() (cert, key []byte, err error) {

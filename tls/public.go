@@ -195,13 +195,18 @@ func (p *Public) Listen(network, address string) (net.Listener, error) {
 // tell who the client is if it showed a certificate. Each handshake uses what is
 // good at that moment. With ACME, wrap what listens before Run.
 //
-// With Config.Peers, other nodes are let in by the same address from now on.
+// With Config.Peers, other nodes are let in by the same address from now on; l may be
+// one that lets them in already, by [Peers.Welcome].
 // Closing the listener then ends it for clients alone: nodes are let in until
 // [Peers.Close], which is what closes l.
 func (p *Public) Wrap(l net.Listener) net.Listener {
 	if p.acme != nil {
 		at := l.Addr().String()
 		p.acme.public.Store(&at)
+	}
+	if d, ok := l.(*door); ok && d.peers == p.peers {
+		d.let(p.config)
+		return d
 	}
 	if p.peers != nil {
 		return p.peers.open(l, p.config)

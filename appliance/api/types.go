@@ -16,6 +16,7 @@ import (
 // which is an administrator, in full.
 type Operator interface {
 	AccessOperator
+	ClusterOperator
 
 	// Status tells how the registry is doing.
 	Status(ctx context.Context) (Status, error)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,32 +42,52 @@ func newCluster(t testing.TB, zones ...string) *cluster {
 	for _, zone := range zones {
 		c.add(zone)
 	}
-	c.eventually("all nodes vote", func() error {
-		for _, m := range c.members(c.nodes[0]) {
-			if !m.Voter {
-				return fmt.Errorf("%s does not vote", m.Name)
-			}
-		}
-		return nil
-	})
+	c.eventually("all nodes vote", c.allVote)
 	return c
 }
 
-// add starts one more node.
+// allVote says whether every node has a vote.
+func (c *cluster) allVote() error {
+	all := c.members(c.nodes[0])
+	for _, m := range all {
+		if !m.Voter {
+			return fmt.Errorf("%s does not vote", m.Name)
+		}
+	}
+	if len(all) != len(c.nodes) {
+		return fmt.Errorf("there are %d members of %d", len(all), len(c.nodes))
+	}
+	return nil
+}
+
+// without are all nodes but one.
+func (c *cluster) without(n *node) []*node {
+	return slices.DeleteFunc(slices.Clone(c.nodes), func(other *node) bool { return other == n })
+}
+
+// add starts one more node, on a host of its own.
 func (c *cluster) add(zone string, args ...string) *node {
 	c.t.Helper()
 	number := len(c.nodes) + 1
-	n := &node{host: c.net.host(number), name: fmt.Sprint("n", number)}
+	return c.join(number, zone, c.net.host(number), args...)
+}
+
+// join starts a node on a host. The first one founds the cluster.
+func (c *cluster) join(number int, zone string, at *host, args ...string) *node {
+	c.t.Helper()
+	n := &node{host: at, name: fmt.Sprint("n", number)}
 	args = append([]string{"--node", n.name, "--zone", zone, "--name", n.ip()}, args...)
-	if number > 1 {
+	if len(c.nodes) > 0 {
 		args = append(args, "--join", c.nodes[0].URL, "--token", c.nodes[0].command("cluster", "token", "create", "-q"))
 	}
 	n.Server = skerry.New(c.t, skerry.Options{
 		Binary: n.program(c.bin), Listen: n.ip() + ":5000", Dial: c.net.dial, Args: args,
 	})
+	if len(c.nodes) > 0 {
+		n.Password = c.nodes[0].Password // accounts are the cluster's
+	}
 	c.nodes = append(c.nodes, n)
 	n.Restart()
-	n.Password = c.nodes[0].Password // accounts are the cluster's
 	return n
 }
 

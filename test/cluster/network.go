@@ -108,29 +108,27 @@ func (h *host) heal() {
 // dial connects from the hub, where clients are: a connection stays in the
 // namespace that it was made in.
 func (n *network) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	type result struct {
-		conn net.Conn
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() { // its thread cannot be used for anything else afterwards, and ends with it
-		runtime.LockOSThread()
-		conn, err := dialIn(ctx, n.hub, network, address)
-		done <- result{conn, err}
-	}()
-	r := <-done
-	return r.conn, r.err
-}
-
-func dialIn(ctx context.Context, namespace, network, address string) (net.Conn, error) {
-	f, err := os.Open(filepath.Join("/run/netns", namespace))
+	hub, err := os.Open(filepath.Join("/run/netns", n.hub))
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = f.Close() }()
-	if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
-		return nil, fmt.Errorf("enter namespace %s: %w", namespace, err)
+	defer func() { _ = hub.Close() }()
+	// The thread goes back to where it was: one that ends takes the processes along
+	// that were started from it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = home.Close() }()
+	if err := unix.Setns(int(hub.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, fmt.Errorf("enter namespace %s: %w", n.hub, err)
 	}
 	// With more than one address, net would dial in goroutines of its own.
-	return new(net.Dialer).DialContext(ctx, network, address)
+	conn, err := new(net.Dialer).DialContext(ctx, network, address)
+	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
+		panic(fmt.Sprintf("a thread is lost in namespace %s: %v", n.hub, back))
+	}
+	return conn, err
 }

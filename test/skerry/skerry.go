@@ -2,7 +2,9 @@ package skerry
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -51,7 +53,7 @@ type Server struct {
 	URL      string // of the root, without a slash at the end
 	CA       string // file with the certificate that clients must trust; "" if plain
 	User     string // an account that may do everything
-	Password string
+	Password string // for a node that joins others, to be set before it starts
 
 	t      testing.TB
 	proc   *process     // the present one, or the last
@@ -131,6 +133,9 @@ func (s *Server) TryRestart() error {
 		return err
 	}
 	password, err := os.ReadFile(filepath.Join(s.Options.Data, "admin-password"))
+	if errors.Is(err, fs.ErrNotExist) && s.Password != "" {
+		return nil // it joined others, whose accounts it has
+	}
 	if err != nil {
 		return fmt.Errorf("read password: %w", err)
 	}
