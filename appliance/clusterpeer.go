@@ -67,7 +67,7 @@ func (p blobPeers) Want(ctx context.Context, n meta.Node, digests []digest.Diges
 func peerOf(n meta.Node) peer.Node { return peer.Node{Server: n.Server, Address: n.Address} }
 
 // openPeers makes what answers other nodes, and gives this one its number.
-func (a *Appliance) openPeers(ctx context.Context) error {
+func (a *Appliance) openPeers(ctx context.Context) {
 	if a.cluster.member == nil && len(a.db.Nodes()) == 0 { // the founder, at its first start
 		_, err := a.meta.InitSecret(ctx, clusterIDName, []byte(strings.ToLower(rand.Text())))
 		if err == nil {
@@ -77,11 +77,9 @@ func (a *Appliance) openPeers(ctx context.Context) error {
 			a.log.WarnContext(ctx, "this node is not registered yet", "err", err)
 		}
 	}
-	if a.cluster.peers == nil {
-		return nil
+	if a.cluster.peers != nil {
+		a.cluster.served = a.peerHandler()
 	}
-	a.cluster.served = a.peerHandler()
-	return nil
 }
 
 // peerHandler answers other nodes.

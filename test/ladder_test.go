@@ -23,7 +23,7 @@ var ladder = map[string][]string{
 	"appliance/cli": {"appliance", "appliance/api", "appliance/setting", "meta"}, // meta's nouns are the control API's
 	"appliance": {
 		"appliance/registry", "appliance/api", "appliance/console", "appliance/auth", "appliance/mirror",
-		"appliance/replicate",
+		"appliance/peer", "appliance/replicate",
 		"kube", "kube/resource", "blobstore", "blobstore/object", "meta", "raft", "tls",
 	},
 	"appliance/registry": {"appliance/auth", "appliance/mirror", "blobstore", "meta"},
@@ -48,6 +48,7 @@ var ladder = map[string][]string{
 	"test/acme":               {"test/skerry", "tls"},
 	"test/bench":              {"test/skerry"},
 	"test/clients":            {"test/skerry"},
+	"test/cluster":            {"test/skerry"},
 	"test/conformance":        {"test/skerry"},
 	"test/crash":              {"test/crash/ledger", "test/skerry"},
 	"test/crash/ledger":       {"test/skerry"},

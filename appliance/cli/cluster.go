@@ -75,7 +75,8 @@ func clusterMembers(c *cli.Context) error {
 	return show(c, all, func(w io.Writer) {
 		row(w, "NODE", "ZONE", "ADDRESS", "VOTE", "STATE", "SEEN", "BEHIND", "FREE", "SIZE", "VERSION")
 		for _, m := range all {
-			row(w, m.Name, m.Zone, m.Address, vote(m), state(m), lastSeen(m), m.Behind, size(m.Free), size(m.Capacity), m.Version)
+			row(w, m.Name, m.Zone, m.Address, vote(m), state(m), lastSeen(m), m.Behind, size(m.Free), size(m.Capacity),
+				m.Version)
 		}
 	})
 }

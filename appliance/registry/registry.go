@@ -139,7 +139,9 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		return nil, fmt.Errorf("registry: ManifestBytesMax is %d, must be 1 to %d", cfg.ManifestBytesMax, manifestBytesMax)
 	}
 	h := &front{
-		namespace:   &namespace{meta: cfg.Meta, blobs: cfg.Blobs, redirect: cfg.Redirect, cluster: cfg.Cluster, log: cfg.Log, metrics: cfg.Metrics},
+		namespace: &namespace{
+			meta: cfg.Meta, blobs: cfg.Blobs, redirect: cfg.Redirect, cluster: cfg.Cluster, log: cfg.Log, metrics: cfg.Metrics,
+		},
 		auth:        cfg.Auth,
 		audit:       cfg.Audit,
 		readOnly:    cfg.ReadOnly,

@@ -156,7 +156,7 @@ func (c *cluster) isolate(n *node) {
 // heal ends all cuts.
 func (c *cluster) heal() {
 	for _, n := range c.nodes {
-		n.host.heal()
+		n.heal()
 	}
 }
 
