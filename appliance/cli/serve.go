@@ -8,11 +8,15 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"skerry.dev/skerry/appliance"
 )
+
+// startTail is what goes on after a registry serves, and belongs to its start.
+const startTail = time.Second
 
 func serveCommand() *cli.Command {
 	return &cli.Command{
@@ -49,7 +53,8 @@ func serve(c *cli.Context) (err error) {
 		greet(c.App.ErrWriter, p.appliance, p.conf.values.Data)
 	}
 	p.log.InfoContext(c.Context, "serving", "addr", p.appliance.Addr().String(), "tls", p.appliance.TLS())
-	returnProgramPages()
+	started := time.AfterFunc(startTail, returnProgramPages)
+	defer started.Stop()
 	return p.live(c.Context)
 }
 
