@@ -25,11 +25,12 @@
 // The state machine does not sync its transactions: the log is the durable
 // thing. Now and then the state machine makes a checkpoint; at every start it
 // stands at its last one, and what follows in the log is applied again, from
-// exactly the next entry, so that each command takes effect once. A snapshot
+// exactly the next entry, so that each command takes effect once. With more voters,
+// a node that meets none of them applies as much as it had before. A snapshot
 // therefore is nothing but a checkpoint, and the log is cut only behind one.
 //
 // In Dir are the log's segments (*.wal), the list of them (wal-meta.db), the
-// vote (vote) and snapshots on their way in (received/). One process at a time
+// vote (vote), a note of what is agreed (agreed) and snapshots on their way in (received/). One process at a time
 // may use it.
 //
 // With more voters, a node that does not lead forwards commands and questions

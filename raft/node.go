@@ -31,6 +31,7 @@ type Node struct {
 	lock       *os.File
 	vote       *voteFile
 	logs       *logStore
+	agreed     *agreedFile
 	machine    *machine
 	gate       *gate
 	leader     *leader
@@ -38,10 +39,11 @@ type Node struct {
 	confirming *confirming // the same; nil on a node alone
 	raft       *hraft.Raft
 	proposals  prometheus.Histogram
-	replayed   uint64  // the last entry that was in the log at Start and reaches the state machine
-	alone      bool    // at Start, this node decided alone
-	here       *rounds // questions to this node as the leader
-	asked      *rounds // questions of this node to the leader
+	replayed   uint64              // the last entry that was in the log at Start and reaches the state machine
+	conf       hraft.Configuration // at Start, the last one in the log
+	alone      bool                // conf names this node as the only voter
+	here       *rounds             // questions to this node as the leader
+	asked      *rounds             // questions of this node to the leader
 
 	changed  chan struct{} // receives when the members changed
 	handed   time.Time     // when this node gave up leadership because it is not suited; owned by tend
@@ -113,6 +115,9 @@ func (n *Node) release() error {
 	var errs []error
 	if n.logs != nil {
 		errs = append(errs, n.logs.close())
+	}
+	if n.agreed != nil {
+		errs = append(errs, n.agreed.close())
 	}
 	if n.vote != nil {
 		errs = append(errs, n.vote.close())

@@ -64,6 +64,9 @@ func Recover(cfg Config, sm StateMachine, members []Server) (err error) {
 	if err != nil {
 		return err
 	}
+	if len(members) == 1 { // else the log of another one may go further
+		n.agreed.note(last+1, term)
+	}
 	cfg.Log.Warn("members replaced by hand", "members", members, "index", last+1, "term", term)
 	return nil
 }

@@ -11,8 +11,9 @@ import (
 
 // Start opens the log and lets the node take part. The state machine stands at
 // its last checkpoint; what the log has beyond it is applied before Start
-// returns, if this node decides alone, else when the others confirm it. Use
-// WaitLeader before the first command, ReadIndex before the first read.
+// returns, as far as it is known to be agreed: all of it, if this node decides
+// alone, else what it had applied before. The rest is when the others confirm it.
+// Use WaitLeader before the first command, ReadIndex before the first read.
 // ErrInUse, ErrMismatch, ErrDamaged.
 func Start(cfg Config, sm StateMachine) (_ *Node, err error) {
 	if err := cfg.validate(); err != nil {
@@ -39,11 +40,11 @@ func Start(cfg Config, sm StateMachine) (_ *Node, err error) {
 	if err := n.found(at); err != nil {
 		return nil, err
 	}
-	n.machine = &machine{
-		sm: n.sm, isFull: n.cfg.Full, log: n.cfg.Log, gate: n.gate, closing: n.closing,
-		applied: newWatermark(at.index), pos: at, stored: true, applies: newApplies(),
-	}
+	n.machine = n.newMachine(at)
 	if err := n.replay(at); err != nil {
+		return nil, err
+	}
+	if err := n.settle(at); err != nil {
 		return nil, err
 	}
 	if err := n.run(); err != nil {
@@ -63,6 +64,7 @@ func (n *Node) openDir() (err error) {
 	if n.vote, err = openVote(n.cfg.Dir); err != nil {
 		return err
 	}
+	n.agreed = newAgreedFile(n.cfg)
 	n.logs, err = openLog(n.cfg, n.noteLogFull)
 	return err
 }
@@ -159,40 +161,12 @@ func (n *Node) soleConfiguration() hraft.Configuration {
 	}}}
 }
 
-// replay applies what follows the checkpoint, for as long as this node alone
-// decides: then whatever is in its log is agreed. Raft would do the same, but
-// not before an election, for which a full disk has no room; reads need not wait
-// for that. Where replay ends, because a later configuration names more voters
-// or because the state machine has no room either, raft goes on.
-func (n *Node) replay(at position) error {
-	last, err := n.logs.LastIndex()
-	if err != nil {
-		return fmt.Errorf("read log: %w", err)
-	}
-	conf, batch := at.conf, make([]*hraft.Log, 0, replayBatch)
-	going := true
-	for i := at.index + 1; i <= last; i++ {
-		e := new(hraft.Log)
-		if err := n.logs.GetLog(i, e); err != nil {
-			return fmt.Errorf("read entry %d: %w", i, err)
-		}
-		if e.Type == hraft.LogConfiguration {
-			conf = hraft.DecodeConfiguration(e.Data)
-		}
-		if !soleVoter(conf, n.cfg.NodeID) {
-			break
-		}
-		if reachesMachine(e.Type) && going {
-			batch = append(batch, e)
-		}
-		if len(batch) == replayBatch || i == last {
-			going, batch = going && n.machine.replay(batch), batch[:0]
-		}
-	}
-	n.alone = soleVoter(conf, n.cfg.NodeID)
-	if n.cfg.Listener == nil && len(conf.Servers) > 0 && !n.alone {
+// settle finds out who decides, and what reads have to wait for.
+func (n *Node) settle(at position) error {
+	n.alone = soleVoter(n.conf, n.cfg.NodeID)
+	if n.cfg.Listener == nil && len(n.conf.Servers) > 0 && !n.alone {
 		return fmt.Errorf("%w: the log in %s belongs to %v, this node is %q and alone",
-			ErrMismatch, n.cfg.Dir, conf.Servers, n.cfg.NodeID)
+			ErrMismatch, n.cfg.Dir, n.conf.Servers, n.cfg.NodeID)
 	}
 	if err := n.logs.findCommand(at.index + 1); err != nil {
 		return err
