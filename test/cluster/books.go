@@ -72,7 +72,7 @@ func newArtifact(repo string, blobs []blob) *artifact {
 type books struct {
 	mu    sync.Mutex // guards the rest
 	kept  []*artifact
-	gone  []*artifact      // deleted by digest, and never pushed again
+	gone  []*artifact       // deleted by digest, and never pushed again
 	loose map[string][]blob // by repository: acknowledged; perhaps nothing refers to them
 	wrong []string
 }
