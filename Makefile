@@ -10,6 +10,10 @@ LISTEN  ?= localhost:5000
 FUZZTIME ?= 1m
 SUMMARY ?= bin/summary
 BENCH   ?=
+# make chaos: how long, the seed of its faults (default a random one), and among how many nodes.
+CHAOS   ?= 1h
+SEED    ?=
+NODES   ?= 3
 # JSON=-json makes the test targets report events, which test/tally counts.
 JSON    ?=
 
@@ -23,6 +27,7 @@ PROMTOOL = $$(packaging/tools/unpack prometheus)
 RACE     = gcc=gcc /usr/include/stdlib.h=libc6-dev
 DEBIAN   = skopeo=skopeo podman=podman buildah=buildah ctr=containerd zstd=zstd
 FUSE     = fusermount3=fuse3
+NETNS    = ip=iproute2 iptables=iptables
 ACME     = pebble=pebble pebble-challtestsrv=pebble
 PACKAGE  = debootstrap=debootstrap lintian=lintian rpm=rpm rpmlint=rpmlint systemd-analyze=systemd man=man-db \
            mandoc=mandoc zsh=zsh fish=fish skopeo=skopeo podman=podman runc=runc \
@@ -39,7 +44,7 @@ SMALLER  = disable_grpc_modules
 E2E      = $(GO) test -buildvcs=false $(JSON) -count=1
 
 .DEFAULT_GOAL := check
-.PHONY: help check build run test packages tools unit race lint fmt vuln fuzz bench bench-peers conformance clients acme storage alerts crash dist image packaging clean
+.PHONY: help check build run test packages tools unit race lint fmt vuln fuzz bench bench-peers conformance clients acme storage alerts crash cluster chaos dist image packaging clean
 
 check: build lint unit ## everything a change must pass, without other people's programs
 
@@ -51,7 +56,7 @@ run: build ## build, and serve https://localhost:5000 with its data under ./data
 
 test: build ## everything: installs what it needs, runs every test, ends with "N passed, N failed"
 	@mkdir -p $(dir $(SUMMARY))
-	$(GO) run -buildvcs=false ./test/tally -summary $(SUMMARY) packages unit+tools lint conformance clients+acme storage alerts crash packaging
+	$(GO) run -buildvcs=false ./test/tally -summary $(SUMMARY) packages unit+tools lint conformance clients+acme storage alerts crash cluster packaging
 
 packages: ## the Debian packages that tests need, if they are missing
 	@packaging/tools/packages $(RACE) $(DEBIAN) $(FUSE) $(ACME) $(NODE) $(PACKAGE)
@@ -112,6 +117,14 @@ storage: build ## blobs in S3, Google Cloud Storage and Azure, as versitygw, fak
 crash: build ## kill it, or cut its power, at the worst instants and look at what is left
 	@packaging/tools/packages $(FUSE)
 	$(E2E) -tags crash -timeout 30m ./test/crash/...
+
+cluster: build ## several nodes in network namespaces: lose, cut, pause and replace them; a minute of chaos included
+	@packaging/tools/packages $(NETNS)
+	$(E2E) $(ASROOT) -tags cluster -timeout 10m ./test/cluster
+
+chaos: build ## an hour of chaos (CHAOS) among three nodes (NODES); it tells its SEED, to repeat it
+	@packaging/tools/packages $(NETNS)
+	CHAOS=$(CHAOS) SEED=$(SEED) NODES=$(NODES) $(E2E) $(ASROOT) -v -tags cluster -run 'TestChaos$$' -timeout 0 ./test/cluster
 
 dist: ## deb and rpm for amd64 and arm64, and SHA256SUMS, in dist/ (VERSION, else git describe)
 	@rm -f dist/*.deb dist/*.rpm

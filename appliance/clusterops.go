@@ -131,6 +131,12 @@ func (o operator) DrainMember(ctx context.Context, name string, back bool, actor
 	return o.a.meta.SetNodeState(ctx, n.ID, state, actor)
 }
 
+// Digest implements [api.ClusterOperator].
+func (o operator) Digest(ctx context.Context) (api.MetaDigest, error) {
+	sum, index, err := o.a.db.Digest(ctx)
+	return api.MetaDigest{Index: index, Digest: sum}, err
+}
+
 // Invite implements [api.ClusterOperator].
 func (o operator) Invite(ctx context.Context, ends time.Time, actor string) (string, error) {
 	if o.a.cluster.peers == nil {

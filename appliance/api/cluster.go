@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // A ClusterOperator says who is in the cluster. Errors wrap [ErrInvalid],
@@ -17,6 +19,8 @@ type ClusterOperator interface {
 	// DrainMember has a node's copies made elsewhere, and its vote given to another;
 	// with back it is as before.
 	DrainMember(ctx context.Context, name string, back bool, actor string) error
+	// Digest hashes the metadata of the node that is asked.
+	Digest(ctx context.Context) (MetaDigest, error)
 
 	// Invite makes a token by which nodes can join until it ends.
 	Invite(ctx context.Context, ends time.Time, actor string) (token string, err error)
@@ -59,7 +63,15 @@ type Invitation struct {
 	Actor   string    `json:"actor"` // who made it
 }
 
+// A MetaDigest is the metadata of one node in short: nodes that are at the same index
+// have the same, or one of them is damaged.
+type MetaDigest struct {
+	Index  uint64        `json:"index"` // of the last entry of the log that changed it
+	Digest digest.Digest `json:"digest"`
+}
+
 const (
+	digestPath      = Prefix + "/cluster/digest"
 	membersPath     = Prefix + "/cluster/members"
 	invitationsPath = Prefix + "/cluster/tokens"
 )
@@ -80,6 +92,9 @@ func clustered(op ClusterOperator, on func(pattern string, f operation)) {
 			return none{}, op.DrainMember(r.Context(), r.PathValue("name"), back, actor)
 		}))
 	}
+	on("GET "+digestPath, answer(func(r *http.Request, _ string, _ none) (MetaDigest, error) {
+		return op.Digest(r.Context())
+	}))
 	on("GET "+invitationsPath, answer(func(r *http.Request, _ string, _ none) ([]Invitation, error) {
 		return op.Invitations(r.Context())
 	}))
@@ -117,6 +132,11 @@ func (c *Client) DrainMember(ctx context.Context, name string, back bool) error 
 		verb = "/activate"
 	}
 	return c.call(ctx, http.MethodPost, membersPath+"/"+url.PathEscape(name)+verb, nil, nil)
+}
+
+// Digest is [ClusterOperator.Digest].
+func (c *Client) Digest(ctx context.Context) (d MetaDigest, err error) {
+	return d, c.call(ctx, http.MethodGet, digestPath, nil, &d)
 }
 
 // Invite is [ClusterOperator.Invite].

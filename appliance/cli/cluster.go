@@ -42,6 +42,11 @@ func clusterCommand() *cli.Command {
 				},
 			},
 			{
+				Name: "digest", Usage: "hash the metadata of a node, to compare it with that of others", ArgsUsage: " ",
+				Description: "Nodes that print the same index print the same digest; if they do not, one of them is damaged.",
+				Flags:       connectFlags(outputFlag()), Action: clusterDigest,
+			},
+			{
 				Name: "drain", Usage: "have a node's copies made elsewhere, and its vote given to another", ArgsUsage: "NODE",
 				Flags: connectFlags(), Action: clusterDrain(false),
 			},
@@ -79,6 +84,21 @@ func clusterMembers(c *cli.Context) error {
 				m.Version)
 		}
 	})
+}
+
+func clusterDigest(c *cli.Context) error {
+	if _, err := wantArgs(c); err != nil {
+		return err
+	}
+	client, err := connect(c)
+	if err != nil {
+		return err
+	}
+	d, err := client.Digest(c.Context)
+	if err != nil {
+		return err
+	}
+	return show(c, d, func(w io.Writer) { row(w, d.Index, d.Digest) })
 }
 
 func vote(m api.Member) string {
