@@ -12,6 +12,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"skerry.dev/skerry/appliance/auth"
 	"skerry.dev/skerry/appliance/peer"
 	"skerry.dev/skerry/appliance/registry"
 	"skerry.dev/skerry/appliance/replicate"
@@ -120,15 +121,22 @@ func (a *Appliance) peerStatus(context.Context) peer.Status {
 }
 
 // forwarded answers clients' requests that other nodes pass on: as if they had come
-// here, from where they came.
+// here, from where they came, with the certificate that their client showed there.
 func (a *Appliance) forwarded() http.Handler {
 	public := a.counted(a.public())
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if asker, ok := peer.AskerOf(r.Context()); ok {
-			r = r.WithContext(r.Context())
-			r.RemoteAddr = asker.Remote
+		asker, ok := peer.AskerOf(r.Context())
+		if !ok {
+			deny(w, http.StatusForbidden, "DENIED", "nobody passed this on")
+			return
 		}
-		public.ServeHTTP(w, r)
+		vouched, err := auth.Vouched(r, asker.Identity)
+		if err != nil {
+			a.log.WarnContext(r.Context(), "request of a node refused", "server", asker.Server, "err", err)
+			deny(w, http.StatusBadRequest, "UNKNOWN", err.Error())
+			return
+		}
+		public.ServeHTTP(w, vouched)
 	})
 }
 
@@ -182,7 +190,7 @@ func (c registryCluster) Forward(w http.ResponseWriter, r *http.Request, node st
 		if uploadNode(n.ID) != node || c.a.cluster.client == nil {
 			continue
 		}
-		c.a.cluster.client.Forward(w, r, peerOf(n), nil, func(_ http.ResponseWriter, _ *http.Request, failed error) {
+		c.a.cluster.client.Forward(w, r, peerOf(n), auth.Certificate(r), func(_ http.ResponseWriter, _ *http.Request, failed error) {
 			if err = failed; errors.Is(err, peer.ErrNotSent) {
 				err = fmt.Errorf("%w: %w", meta.ErrNotFound, err)
 			} else {

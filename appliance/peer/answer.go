@@ -140,6 +140,7 @@ func (h *handler) original(asker Asker) http.Handler {
 	return http.StripPrefix(pathPublic, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = r.Clone(withAsker(r.Context(), asker))
 		r.RemoteAddr, r.RequestURI = asker.Remote, r.URL.RequestURI()
+		r.TLS = nil // it is the node's: what its certificate names is not who asks
 		dropOurs(r.Header)
 		if r.Header.Get("X-Forwarded-Proto") == "" {
 			r.Header.Set("X-Forwarded-Proto", asker.Proto)

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	cryptotls "crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +17,7 @@ import (
 	"time"
 
 	"skerry.dev/skerry/appliance/peer"
+	"skerry.dev/skerry/tls"
 )
 
 // front is b's public address, which passes everything on.
@@ -199,5 +202,30 @@ func TestClientsThatLeaveAreNotServedOn(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("still served")
+	}
+}
+
+// A peerConn says who is at its other end.
+type peerConn struct{ net.Conn }
+
+func (peerConn) Peer() (protocol, server string) { return tls.ProtocolPeer, "b.disk2" }
+
+func TestACertificateOfANodeIsNotItsClients(t *testing.T) {
+	seen := 0
+	h := peer.Handler(peer.Config{Log: slog.New(slog.DiscardHandler), Public: http.HandlerFunc(
+		func(_ http.ResponseWriter, r *http.Request) {
+			seen++
+			if r.TLS != nil {
+				t.Errorf("a client seems to have shown %v", r.TLS)
+			}
+		})})
+	s := peer.Server(h, slog.New(slog.DiscardHandler))
+	r := httptest.NewRequestWithContext(s.ConnContext(t.Context(), peerConn{}), http.MethodGet, "/peer/v1/public/v2/", nil)
+	r.Header.Set("Skerry-Remote", "192.0.2.1:1")
+	r.Header.Set("Skerry-Proto", "https")
+	r.TLS = new(cryptotls.ConnectionState)
+	s.Handler.ServeHTTP(httptest.NewRecorder(), r)
+	if seen != 1 {
+		t.Errorf("it is passed on %d times", seen)
 	}
 }

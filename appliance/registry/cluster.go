@@ -104,5 +104,9 @@ func (h *front) elsewhere(w http.ResponseWriter, r *http.Request, t *target) (an
 		t.upload = id
 		return false, nil
 	}
-	return true, h.cluster.Forward(w, r, node)
+	err = h.cluster.Forward(w, r, node)
+	if seen, ok := w.(*witness); ok {
+		seen.passed = err == nil
+	}
+	return true, err
 }

@@ -152,3 +152,22 @@ func TestAnUploadIsForwardedToItsNode(t *testing.T) {
 	alone := newWorld(t)
 	alone.do("PATCH", there, b).want(404, "BLOB_UPLOAD_UNKNOWN")
 }
+
+// Who pushes is known where it is decided what they may do.
+func TestWhatIsForwardedIsRecordedByTheOtherNode(t *testing.T) {
+	var events []registry.Event
+	w := newWorld(t, func(c *registry.Config) {
+		c.Cluster = &others{}
+		c.Audit = func(_ *http.Request, e registry.Event) { events = append(events, e) }
+	})
+	here := w.do("POST", "/v2/team/app/blobs/uploads/", nil).want(202).location()
+	end := with(strings.Replace(here, "/1.", "/2.", 1), "digest", digest.FromString("x").String())
+	w.do("PUT", end, []byte("x")).want(204)
+	if len(events) != 0 {
+		t.Errorf("forwarded, and recorded here as %+v", events)
+	}
+	w.do("PUT", strings.Replace(end, "/2.", "/3.", 1), []byte("x")).want(404)
+	if len(events) != 1 {
+		t.Errorf("what could not be forwarded is recorded as %+v", events)
+	}
+}

@@ -197,7 +197,7 @@ func (h *front) answer(w http.ResponseWriter, r *http.Request, t target, err err
 	if h.audit != nil && err == nil && audited(r, t) {
 		seen := &witness{ResponseWriter: w}
 		defer func() {
-			if e := seen.event(r, t); !e.begins() {
+			if e := seen.event(r, t); !e.begins() && !seen.passed {
 				h.audit(r, e)
 			}
 		}()
