@@ -31,6 +31,8 @@ type cluster struct {
 	copies  *replicate.Replicator
 	served  *http.Server // for other nodes; nil with peers
 
+	outlook []outlook // as of the last look; owned by sightLoop
+
 	mu   sync.Mutex // guards seen
 	seen map[meta.NodeID]sighting
 }
@@ -139,7 +141,7 @@ func (a *Appliance) openCopies() (err error) {
 	}
 	a.cluster.copies, err = replicate.New(replicate.Config{
 		Meta: a.meta, Bytes: disk, Peers: blobPeers{a.cluster.client}, Self: a.self, Log: a.log,
-		Policy: a.copyPolicy, Condition: a.condition,
+		Policy: a.copyPolicy, Condition: a.condition, Confirm: a.node.ReadIndex,
 	})
 	return err
 }

@@ -70,6 +70,16 @@ func (s *scans) lose(d digest.Digest) {
 	}
 }
 
+// again says that ds could not be told of.
+func (s *scans) again(ds []digest.Digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range ds {
+		s.gone[d] = true
+	}
+	s.failed.set()
+}
+
 func (s *scans) takeLost() (ds []digest.Digest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,9 +111,7 @@ func (r *Replicator) scanLoop(ctx context.Context) {
 		}
 	}
 	r.scans.seen.Store(true)
-	if err := r.Reconcile(ctx); err != nil && ctx.Err() == nil {
-		r.log.WarnContext(ctx, "disk and metadata not compared", "err", err)
-	}
+	reconciled := false
 	var nodes []meta.Node
 	var since time.Time // that the nodes are as they are
 	for retry := r.cfg.Retry; ; {
@@ -113,6 +121,13 @@ func (r *Replicator) scanLoop(ctx context.Context) {
 			nodes, since = now, time.Now()
 		}
 		begun, changed := time.Now(), r.cfg.Meta.Changed() // before the look: nothing is missed in between
+		if !reconciled {
+			err := r.Reconcile(ctx)
+			if reconciled = err == nil; err != nil && ctx.Err() == nil { // nobody leads, perhaps
+				r.log.WarnContext(ctx, "disk and metadata not compared yet", "err", err)
+				r.scans.failed.set()
+			}
+		}
 		r.recover(ctx)
 		report, err := r.scan(ctx, time.Since(since) >= r.cfg.Surplus)
 		switch {
@@ -133,8 +148,10 @@ func (r *Replicator) scanLoop(ctx context.Context) {
 
 // recover tells of blobs that were not found when somebody wanted to read them.
 func (r *Replicator) recover(ctx context.Context) {
-	if err := r.Lost(ctx, r.scans.takeLost()); err != nil && ctx.Err() == nil {
-		r.log.WarnContext(ctx, "lost blobs not told of", "err", err)
+	ds := r.scans.takeLost()
+	if err := r.Lost(ctx, ds); err != nil && ctx.Err() == nil {
+		r.log.WarnContext(ctx, "lost blobs not told of", "blobs", len(ds), "err", err)
+		r.scans.again(ds)
 	}
 }
 
