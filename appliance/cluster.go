@@ -14,6 +14,7 @@ import (
 	"skerry.dev/skerry/appliance/registry"
 	"skerry.dev/skerry/appliance/replicate"
 	"skerry.dev/skerry/blobstore"
+	"skerry.dev/skerry/kube/resource"
 	"skerry.dev/skerry/meta"
 	"skerry.dev/skerry/raft"
 	"skerry.dev/skerry/tls"
@@ -154,8 +155,18 @@ func (a *Appliance) bytes() registry.Blobs {
 	return a.cluster.copies.Store()
 }
 
-// copyPolicy is how many copies there are to be, and where.
-func (a *Appliance) copyPolicy() replicate.Policy { return replicate.DefaultPolicy() }
+// copyPolicy is how many copies there are to be, and where. It is asked at every look
+// at a blob, so it reads memory only.
+func (a *Appliance) copyPolicy() replicate.Policy {
+	spread := a.rule.Load().Spread
+	if spread == (resource.Spread{}) {
+		return replicate.DefaultPolicy() // the objects were not read yet
+	}
+	p := replicate.DefaultPolicy()
+	p.Host = replicate.Constraint{MaxSkew: spread.Host.MaxSkew, Refuse: spread.Host.Refuse}
+	p.Zone = replicate.Constraint{MaxSkew: spread.Zone.MaxSkew, Refuse: spread.Zone.Refuse}
+	return p
+}
 
 // self is this node's number. One that joined was told it before it had any metadata.
 func (a *Appliance) self() meta.NodeID {

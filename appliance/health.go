@@ -89,6 +89,7 @@ func (a *Appliance) status(ctx context.Context) (api.Status, error) {
 		},
 		TLS:        a.tlsStatus(),
 		Storage:    a.storageStatus(),
+		Cluster:    a.clusterStatus(),
 		Contents:   contents,
 		Conditions: conditions,
 	}

@@ -29,6 +29,7 @@ type Report struct {
 	Blobs   int       // known to the registry
 	Held    int       // by this node
 	Short   int       // with fewer copies than they should have, or in fewer zones
+	Late    int       // of Short, for longer than a push takes
 	Lost    int       // that nobody holds: nothing but a push or a restore brings them back
 	Fetch   int       // that this node is to fetch
 	Surplus int       // held by this node, though others have enough
@@ -164,6 +165,9 @@ func (r *Replicator) rest(
 	if report.Surplus > report.Dropped {
 		longest = min(longest, r.cfg.Surplus)
 	}
+	if report.Short > 0 { // other nodes mend it, or a push does
+		longest = min(longest, r.cfg.Patience)
+	}
 	timer := time.NewTimer(longest)
 	defer timer.Stop()
 	var failed *time.Timer
@@ -240,6 +244,9 @@ func (r *Replicator) consider(v view, c meta.BlobCopies, report *Report) (surplu
 	short := v.short(c)
 	if short {
 		report.Short++
+		if time.Since(c.Created) > r.cfg.Patience {
+			report.Late++
+		}
 	}
 	if len(c.Holders) == 0 {
 		report.Lost++
