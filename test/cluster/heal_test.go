@@ -100,8 +100,7 @@ func TestDamagedBytesAreFetchedFromAnotherNode(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), bad.digest.String()) {
 		t.Errorf("scrub of a damaged blob: %v, %s", err, out)
 	}
-	victim.wantArtifact(a) // at once, from another node
-	c.wantCopies(a, 2)
+	c.wantCopies(a, 2) // before anybody reads it, which would heal it, too
 	if out := victim.command("status"); strings.Contains(out, "Quarantined") {
 		t.Errorf("healed, it says %s", out)
 	}
@@ -212,4 +211,31 @@ func TestCollectedBlobsGoFromAllDisks(t *testing.T) {
 		}
 		n.command("check")
 	}
+}
+
+// TestConditionsTellOfTheCluster takes one node of three, then another.
+func TestConditionsTellOfTheCluster(t *testing.T) {
+	c := newClusterWith(t)
+	watcher := c.nodes[0]
+	says := func(words ...string) {
+		t.Helper()
+		c.eventually(fmt.Sprintf("status says %q", words), func() error {
+			out := watcher.command("status")
+			for _, w := range words {
+				if !strings.Contains(out, w) {
+					return fmt.Errorf("no %q in\n%s", w, out)
+				}
+			}
+			return nil
+		})
+	}
+	says("3 of 3 nodes answer", "all 3 nodes answer")
+	c.nodes[2].Kill()
+	says("2 of 3 nodes answer", "n3", "NodesAway", "MinimumAvailability")
+	c.nodes[1].Kill()
+	says("no leader", "NoQuorum", "ReadsOnly")
+	for _, n := range c.nodes[1:] {
+		n.Restart()
+	}
+	says("3 of 3 nodes answer", "leader n", "all 3 nodes answer")
 }
