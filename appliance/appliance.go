@@ -51,13 +51,16 @@ type Appliance struct {
 	metricsListener net.Listener // nil: metrics are served on the public address only
 	addr            net.Addr
 
-	collecting sync.Mutex   // one collection at a time; held for its whole run
-	sweeping   sync.RWMutex // held for reading while blobs are unlinked, for writing while a backup needs them
-	pruned     lastPrune    // for status
-	pressure   atomic.Int64 // blobstore.Pressure as of the last look
-	closing    atomic.Bool  // a stop was asked for: readiness says no
-	traffic    traffic      // of the public address
-	live       live         // the configuration as of the last reload
+	collecting sync.Mutex    // one collection at a time; held for its whole run
+	sweeping   sync.RWMutex  // held for reading while blobs are unlinked, for writing while a backup needs them
+	confirmed  atomic.Bool   // the metadata here has what this node said in an earlier process
+	sweepSoon  chan struct{} // told when garbage was collected elsewhere
+	unsettled  unsettled     // pushed, and perhaps linked
+	pruned     lastPrune     // for status
+	pressure   atomic.Int64  // blobstore.Pressure as of the last look
+	closing    atomic.Bool   // a stop was asked for: readiness says no
+	traffic    traffic       // of the public address
+	live       live          // the configuration as of the last reload
 
 	httpSecret string               // of the Config object when Open read it
 	rule       atomic.Pointer[rule] // what the objects say; never nil
@@ -121,6 +124,7 @@ func openStores(ctx context.Context, cfg Config, log *slog.Logger, atRest bool) 
 	a := &Appliance{
 		cfg: cfg, log: log, atRest: atRest, opened: time.Now(), started: time.Now(), metrics: newMetrics(),
 		gates: make(map[string]*gate), reconsider: make(chan struct{}, 1), reopening: make(chan struct{}),
+		sweepSoon: make(chan struct{}, 1), unsettled: unsettled{some: make(chan struct{}, 1)},
 	}
 	if cfg.from != nil {
 		a.started = cfg.from.started
@@ -294,6 +298,8 @@ func (a *Appliance) Run(ctx context.Context) error {
 	g.Go(func() error { return a.db.Run(ctx) })
 	g.Go(func() error { return a.diskLoop(ctx) })
 	g.Go(func() error { return a.logLoop(ctx) })
+	g.Go(func() error { return a.sweepLoop(ctx) })
+	g.Go(func() error { return a.settleLoop(ctx) })
 	g.Go(func() error { return a.collectLoop(ctx) })
 	g.Go(func() error { return a.pruneLoop(ctx) })
 	g.Go(func() error { return a.objectLoop(ctx) })

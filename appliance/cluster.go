@@ -14,6 +14,7 @@ import (
 	"skerry.dev/skerry/appliance/registry"
 	"skerry.dev/skerry/appliance/replicate"
 	"skerry.dev/skerry/blobstore"
+	"skerry.dev/skerry/kube/resource"
 	"skerry.dev/skerry/meta"
 	"skerry.dev/skerry/raft"
 	"skerry.dev/skerry/tls"
@@ -30,6 +31,8 @@ type cluster struct {
 	member  *membership  // of a cluster that others founded; nil for a founder
 	copies  *replicate.Replicator
 	served  *http.Server // for other nodes; nil with peers
+
+	outlook []outlook // as of the last look; owned by sightLoop
 
 	mu   sync.Mutex // guards seen
 	seen map[meta.NodeID]sighting
@@ -139,7 +142,7 @@ func (a *Appliance) openCopies() (err error) {
 	}
 	a.cluster.copies, err = replicate.New(replicate.Config{
 		Meta: a.meta, Bytes: disk, Peers: blobPeers{a.cluster.client}, Self: a.self, Log: a.log,
-		Policy: a.copyPolicy, Condition: a.condition,
+		Policy: a.copyPolicy, Condition: a.condition, Confirm: a.node.ReadIndex,
 	})
 	return err
 }
@@ -152,8 +155,18 @@ func (a *Appliance) bytes() registry.Blobs {
 	return a.cluster.copies.Store()
 }
 
-// copyPolicy is how many copies there are to be, and where.
-func (a *Appliance) copyPolicy() replicate.Policy { return replicate.DefaultPolicy() }
+// copyPolicy is how many copies there are to be, and where. It is asked at every look
+// at a blob, so it reads memory only.
+func (a *Appliance) copyPolicy() replicate.Policy {
+	spread := a.rule.Load().Spread
+	if spread == (resource.Spread{}) {
+		return replicate.DefaultPolicy() // the objects were not read yet
+	}
+	p := replicate.DefaultPolicy()
+	p.Host = replicate.Constraint{MaxSkew: spread.Host.MaxSkew, Refuse: spread.Host.Refuse}
+	p.Zone = replicate.Constraint{MaxSkew: spread.Zone.MaxSkew, Refuse: spread.Zone.Refuse}
+	return p
+}
 
 // self is this node's number. One that joined was told it before it had any metadata.
 func (a *Appliance) self() meta.NodeID {

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -87,6 +89,7 @@ func (a *Appliance) openPeers(ctx context.Context) {
 func (a *Appliance) peerHandler() *http.Server {
 	return peer.Server(peer.Handler(peer.Config{
 		Agreement: a.node, Status: a.peerStatus, Blob: a.localBlob, Want: a.fetch, Public: a.forwarded(),
+		Renew: a.meta.RenewTouched, Sweep: a.sweepNow,
 		Join: joins{a}, Client: a.cluster.client, Member: func(server string) error { return a.admitPeer("", server) },
 		Errors: peerErrors(), Log: a.log,
 	}), a.log)
@@ -158,6 +161,11 @@ func (c registryCluster) Linked(d digest.Digest, _ int64) {
 	if c.a.cluster.copies != nil {
 		c.a.cluster.copies.Linked(d)
 	}
+}
+
+// Unsettled implements [registry.Cluster].
+func (c registryCluster) Unsettled(pin *blobstore.Pin, link func(context.Context) error) {
+	c.a.unsettled.add(pin, link)
 }
 
 // Spread implements [registry.Cluster]. Blobs that were pushed to another node may not
@@ -237,11 +245,35 @@ func (a *Appliance) sightLoop(ctx context.Context) error {
 		return nil
 	}
 	for every(ctx, sightEvery) {
+		var looks sync.WaitGroup
 		for _, n := range a.others() {
-			a.sight(ctx, n)
+			looks.Go(func() { a.sight(ctx, n) }) // waited for below, and bounded by its timeout
 		}
+		looks.Wait()
+		a.noteOutlook()
 	}
 	return nil
+}
+
+// An outlook is what of a node decides where copies are to be.
+type outlook struct {
+	node       meta.NodeID
+	away, full bool
+}
+
+// noteOutlook has all blobs looked at when nodes, or their condition, have changed.
+func (a *Appliance) noteOutlook() {
+	var now []outlook
+	for _, n := range a.db.Nodes() {
+		if !n.Gone() {
+			c := a.condition(n.ID)
+			now = append(now, outlook{n.ID, c.Away, c.Full})
+		}
+	}
+	if a.cluster.copies != nil && !slices.Equal(now, a.cluster.outlook) {
+		a.cluster.copies.Poke()
+	}
+	a.cluster.outlook = now
 }
 
 func (a *Appliance) sight(ctx context.Context, n meta.Node) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -44,6 +45,7 @@ func (a *Appliance) scrubAfter(
 	}); err != nil {
 		return report, err
 	}
+	a.lost(ctx, report.Missing...)
 	rate := blobstore.NewRate(q.BytesPerSecond)
 	for info, err := range a.blobs.All(ctx) {
 		if err != nil {
@@ -78,8 +80,9 @@ func (a *Appliance) scrubOne(
 	case errors.Is(err, blobstore.ErrNotFound): // collected meanwhile
 		return nil
 	case errors.Is(err, blobstore.ErrDigest):
-		a.log.ErrorContext(ctx, "blob is damaged: push or restore it again", "digest", b.Digest)
+		a.log.ErrorContext(ctx, "blob is damaged: "+a.remedy(), "digest", b.Digest)
 		report.Damaged = append(report.Damaged, b.Digest)
+		a.lost(ctx, b.Digest)
 	case err != nil:
 		return err
 	}
@@ -88,8 +91,33 @@ func (a *Appliance) scrubOne(
 	return nil
 }
 
+// lost says that this node has not the right bytes of these blobs, so that they are
+// fetched from others.
+func (a *Appliance) lost(ctx context.Context, ds ...digest.Digest) {
+	if a.cluster.copies == nil || len(ds) == 0 {
+		return
+	}
+	for chunk := range slices.Chunk(ds, lostBatch) {
+		if err := a.cluster.copies.Lost(ctx, chunk); err != nil {
+			// Whoever wants to read them finds out, and so does the next scrub.
+			a.log.WarnContext(ctx, "that blobs are lost is not told", "blobs", len(chunk), "err", err)
+		}
+	}
+}
+
+// lostBatch is how many lost blobs are told of at once.
+const lostBatch = 256
+
+// remedy is what to do about damage.
+func (a *Appliance) remedy() string {
+	if a.cluster.copies == nil || len(a.others()) == 0 {
+		return "push or restore it again"
+	}
+	return "it is fetched from another node that has it"
+}
+
 func (a *Appliance) removeOrphan(ctx context.Context, b blobstore.Info, report *api.ScrubReport) error {
-	if time.Since(b.Time) < a.cfg.OrphanAge {
+	if time.Since(b.Time) < a.cfg.OrphanAge || a.caughtUp(ctx) != nil {
 		return nil
 	}
 	if !a.sweeping.TryRLock() {

@@ -73,9 +73,10 @@ type DB struct {
 	due     chan struct{}
 	dirty   atomic.Int64 // bytes written since the last checkpoint
 
-	access  atomic.Uint64                 // see AccessGeneration
-	nodes   atomic.Pointer[[]Node]        // see Nodes; the list is never changed
-	waiting atomic.Pointer[chan struct{}] // see Changed; nil while nobody waits
+	access    atomic.Uint64                 // see AccessGeneration
+	resources atomic.Uint64                 // see ResourceGeneration
+	nodes     atomic.Pointer[[]Node]        // see Nodes; the list is never changed
+	waiting   atomic.Pointer[chan struct{}] // see Changed; nil while nobody waits
 
 	current atomic.Pointer[handle] // what reads and writes use; nil once closed
 
@@ -216,6 +217,9 @@ func (db *DB) Apply(indexes []uint64, commands [][]byte, position []byte) (resul
 	db.changed()
 	if slices.ContainsFunc(commands, changesAccess) {
 		db.access.Add(1)
+	}
+	if slices.ContainsFunc(commands, changesResources) {
+		db.resources.Add(1)
 	}
 	db.seam.at("meta.applied")
 	if db.dirty.Load() >= db.cfg.CheckpointBytes {

@@ -27,6 +27,10 @@ var (
 	// closing). Nothing is known about its effect: the caller may try again.
 	ErrUnavailable = errors.New("meta: unavailable")
 
+	// ErrUnsettled says that a command may have been agreed upon, or may be yet. Until
+	// that is known its effect must be expected.
+	ErrUnsettled = errors.New("meta: it is not known whether the change was made")
+
 	// ErrNode says that a node is none of the cluster: it never registered, or was
 	// removed for good.
 	ErrNode = errors.New("meta: no node of this cluster")

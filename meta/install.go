@@ -87,6 +87,7 @@ func (db *DB) replace(h *handle, c current, m mark, nodes []Node) error {
 	db.dirty.Store(0)
 	db.current.Store(h)
 	db.access.Add(1)
+	db.resources.Add(1)
 	db.nodes.Store(&nodes)
 	db.changed()
 	return nil

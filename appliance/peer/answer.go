@@ -117,6 +117,20 @@ func (h *handler) want(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+func (h *handler) renew(w http.ResponseWriter, r *http.Request) error {
+	if err := h.cfg.Renew(r.Context()); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (h *handler) sweep(w http.ResponseWriter, _ *http.Request) error {
+	h.cfg.Sweep()
+	w.WriteHeader(http.StatusAccepted)
+	return nil
+}
+
 // public answers a client's request, as if it had come here: with the original
 // path, and without the headers that brought it.
 func (h *handler) public(w http.ResponseWriter, r *http.Request, id identity) error {

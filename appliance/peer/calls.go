@@ -70,6 +70,26 @@ func (c *Client) Status(ctx context.Context, to Node) (s Status, err error) {
 	return s, nil
 }
 
+// Renew has a node renew the leases of what it told clients of: it returns when that
+// is agreed on, and garbage may be collected.
+func (c *Client) Renew(ctx context.Context, to Node) error { return c.tell(ctx, to, pathRenew) }
+
+// Sweep tells a node that garbage was collected: it unlinks what it holds of it, later.
+func (c *Client) Sweep(ctx context.Context, to Node) error { return c.tell(ctx, to, pathSweep) }
+
+// tell makes a call that has no words.
+func (c *Client) tell(ctx context.Context, to Node, path string) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	req, err := request(ctx, http.MethodPost, to, path, nil)
+	if err != nil {
+		return err
+	}
+	again(req)
+	_, _, err = c.ask(req, to, smallMax)
+	return err
+}
+
 // Want asks a node to fetch what of digests it lacks, now.
 func (c *Client) Want(ctx context.Context, to Node, digests []digest.Digest) error {
 	ctx, cancel := bounded(ctx)

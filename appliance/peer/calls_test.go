@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -271,7 +272,9 @@ func TestWhoJoinsMayAskForNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := a.put([]byte("secret"))
-	for _, path := range []string{"commands", "read-index", "status", "blobs/" + d.String(), "want", "public/v2/", "x"} {
+	for _, path := range []string{
+		"commands", "read-index", "status", "blobs/" + d.String(), "want", "renew", "sweep", "public/v2/", "x",
+	} {
 		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			c, err := tls.DialJoin(t.Context(), a.at.Address, hash)
 			if err != nil {
@@ -305,5 +308,22 @@ func TestWantsArrive(t *testing.T) {
 	}
 	if err := b.client.Want(t.Context(), a.at, []digest.Digest{"sha256:short"}); !errors.Is(err, peer.ErrRequest) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestCallsWithoutWordsArriveAndFail(t *testing.T) {
+	a, b := pair(t)
+	if err := b.client.Renew(t.Context(), a.at); err != nil {
+		t.Error(err)
+	}
+	if err := b.client.Sweep(t.Context(), a.at); err != nil {
+		t.Error(err)
+	}
+	if want := []string{"renew", "sweep"}; !slices.Equal(a.told, want) {
+		t.Errorf("%q arrived, want %q", a.told, want)
+	}
+	a.fails(errNoLeader)
+	if err := b.client.Renew(t.Context(), a.at); !errors.Is(err, errNoLeader) {
+		t.Errorf("%v: who renewed nothing must say so", err)
 	}
 }

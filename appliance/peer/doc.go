@@ -9,6 +9,8 @@
 //	GET   /peer/v1/status           how the node is
 //	GET   /peer/v1/blobs/{digest}   bytes, also of a range; HEAD
 //	POST  /peer/v1/want             digests that the node should fetch now
+//	POST  /peer/v1/renew            renew what clients were told of: garbage is collected
+//	POST  /peer/v1/sweep            garbage was collected
 //	ANY   /peer/v1/public/…         a client's request, for the node it concerns
 //	POST  /peer/v1/join             who joins: by skerry-join/1, and on from there
 //

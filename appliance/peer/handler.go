@@ -39,6 +39,12 @@ type Config struct {
 	// Want has digests fetched that another node wants here. It does not wait.
 	Want func(ctx context.Context, from string, digests []digest.Digest) error
 
+	// Renew renews the leases of what this node told clients of.
+	Renew func(ctx context.Context) error
+
+	// Sweep has condemned blobs unlinked. It does not wait.
+	Sweep func()
+
 	// Public answers clients' requests that other nodes pass on; [AskerOf] tells
 	// whose they are.
 	Public http.Handler
@@ -130,6 +136,10 @@ func (h *handler) call(w http.ResponseWriter, r *http.Request, id identity) erro
 		call = h.status
 	case path == pathWant:
 		call, method = h.want, http.MethodPost
+	case path == pathRenew:
+		call, method = h.renew, http.MethodPost
+	case path == pathSweep:
+		call, method = h.sweep, http.MethodPost
 	case path == pathJoin:
 		call, method = h.join, http.MethodPost
 	case !strings.HasPrefix(path, pathBlobs):

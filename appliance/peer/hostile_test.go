@@ -341,6 +341,8 @@ func FuzzRequests(f *testing.F) {
 		Status: func(context.Context) peer.Status { return peer.Status{} },
 		Blob:   func(context.Context, digest.Digest) (io.ReadSeekCloser, error) { return nil, errNoBlob },
 		Want:   func(context.Context, string, []digest.Digest) error { return nil },
+		Renew:  func(context.Context) error { return nil },
+		Sweep:  func() {},
 		Public: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			did++
 			if _, ok := peer.AskerOf(r.Context()); !ok || !strings.HasPrefix(r.URL.Path, "/") {

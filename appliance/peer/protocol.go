@@ -18,6 +18,8 @@ const (
 	pathStatus    = "/peer/v1/status"
 	pathBlobs     = "/peer/v1/blobs/"
 	pathWant      = "/peer/v1/want"
+	pathRenew     = "/peer/v1/renew"
+	pathSweep     = "/peer/v1/sweep"
 	pathPublic    = "/peer/v1/public" // the original path follows
 	pathJoin      = "/peer/v1/join"
 )

@@ -51,6 +51,7 @@ type node struct {
 	propose func(ctx context.Context, command []byte) (uint64, []byte, error)
 	blobs   map[digest.Digest][]byte
 	wanted  []digest.Digest
+	told    []string // calls without words
 	gone    map[string]bool
 	public  http.Handler
 	joins   *joins
@@ -108,6 +109,16 @@ func (n *node) want(_ context.Context, _ string, ds []digest.Digest) error {
 	return nil
 }
 
+// hear notes a call without words. It fails as commands do.
+func (n *node) hear(call string) error {
+	n.mu.Lock()
+	n.told = append(n.told, call)
+	f := n.propose
+	n.mu.Unlock()
+	_, _, err := f(context.Background(), nil)
+	return err
+}
+
 func (n *node) put(b []byte) digest.Digest {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -156,6 +167,8 @@ func newNode(tb testing.TB, dir, server string) *node {
 		Status: func(context.Context) peer.Status {
 			return peer.Status{Server: server, Term: 3, LastContact: time.Second}
 		},
+		Renew:  func(context.Context) error { return n.hear("renew") },
+		Sweep:  func() { _ = n.hear("sweep") },
 		Public: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n.public.ServeHTTP(w, r) }),
 		Join:   n.joins, Client: n.client,
 	}

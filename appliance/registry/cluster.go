@@ -9,6 +9,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"skerry.dev/skerry/blobstore"
 	"skerry.dev/skerry/meta"
 )
 
@@ -24,6 +25,9 @@ type Cluster interface {
 	// Linked is told of a blob that this node took and that is known now: copies of it
 	// can be made. It does not block.
 	Linked(d digest.Digest, size int64)
+	// Unsettled takes a pin over: its blob was linked, or was not, or will be. Link
+	// does it again. The bytes stay until that is known.
+	Unsettled(pin *blobstore.Pin, link func(context.Context) error)
 	// Spread returns when those of the blobs that are known have the copies that the
 	// policy wants. [ErrCopies] when they do not get them in time.
 	Spread(ctx context.Context, blobs []digest.Digest) error

@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"skerry.dev/skerry/appliance/registry"
+	"skerry.dev/skerry/blobstore"
 	"skerry.dev/skerry/meta"
 )
 
@@ -21,6 +22,12 @@ type others struct {
 	spread  func(blobs []digest.Digest) error
 	linked  []digest.Digest
 	passed  []string // node, method and path of what was forwarded
+	pins    []*blobstore.Pin
+	link    func(context.Context) error // of the last of pins
+}
+
+func (o *others) Unsettled(pin *blobstore.Pin, link func(context.Context) error) {
+	o.pins, o.link = append(o.pins, pin), link
 }
 
 func (o *others) Confirm(context.Context) error {
@@ -169,5 +176,42 @@ func TestWhatIsForwardedIsRecordedByTheOtherNode(t *testing.T) {
 	w.do("PUT", strings.Replace(end, "/2.", "/3.", 1), []byte("x")).want(404)
 	if len(events) != 1 {
 		t.Errorf("what could not be forwarded is recorded as %+v", events)
+	}
+}
+
+// TestABlobOfUnknownFateStaysPinned has an answer get lost: the bytes may be unlinked
+// only when it is known what became of them.
+func TestABlobOfUnknownFateStaysPinned(t *testing.T) {
+	o := &others{}
+	w := withOthers(t, o)
+	d := digest.FromString("content")
+	gone := func() error {
+		_, err := w.blobs.Remove(t.Context(), d, func() (bool, error) { return false, nil })
+		return err
+	}
+	w.log.fails = meta.ErrUnavailable // it certainly was not linked
+	w.do("POST", with(uploads, "digest", d.String()), []byte("content")).want(503, "UNAVAILABLE")
+	if err := gone(); err != nil || len(o.pins) != 0 {
+		t.Fatalf("refused, it is kept by %d pins: %v", len(o.pins), err)
+	}
+	w.log.fails = errors.Join(meta.ErrUnavailable, meta.ErrUnsettled)
+	w.do("POST", with(uploads, "digest", d.String()), []byte("content")).want(503, "UNAVAILABLE")
+	if err := gone(); !errors.Is(err, blobstore.ErrPinned) || len(o.pins) != 1 {
+		t.Fatalf("of unknown fate, it is kept by %d pins: %v", len(o.pins), err)
+	}
+	w.log.fails = nil
+	w.must(o.link(t.Context()))
+	o.pins[0].Release()
+	w.do("GET", "/v2/a/b/blobs/"+d.String(), nil).want(200)
+}
+
+func TestANodeThatMayNotPushSaysWhy(t *testing.T) {
+	w := withOthers(t, &others{})
+	for words, err := range map[string]error{"was removed from the cluster": meta.ErrNode, "older version": meta.ErrLevel} {
+		w.log.fails = err
+		a := w.do("POST", with(uploads, "digest", digest.FromString("x").String()), []byte("x")).want(503, "UNAVAILABLE")
+		if !strings.Contains(string(a.body), words) {
+			t.Errorf("%v: %s", err, a.body)
+		}
 	}
 }

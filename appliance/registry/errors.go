@@ -244,6 +244,18 @@ func translateState(t target, err error) *fault {
 			message: "the blobs of this manifest have not enough copies on other nodes yet; they stay, push the manifest again",
 			cause:   err,
 		}
+	case errors.Is(err, meta.ErrNode):
+		return &fault{
+			status: http.StatusServiceUnavailable, code: codeUnavailable,
+			message: "this node was removed from the cluster and takes no pushes any more; push through another node",
+			cause:   err,
+		}
+	case errors.Is(err, meta.ErrLevel):
+		return &fault{
+			status: http.StatusServiceUnavailable, code: codeUnavailable,
+			message: "nodes of this registry run an older version, which does not know this change; upgrade all of them",
+			cause:   err,
+		}
 	case errors.Is(err, meta.ErrUnavailable):
 		return &fault{
 			status: http.StatusServiceUnavailable, code: codeUnavailable,

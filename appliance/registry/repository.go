@@ -207,12 +207,18 @@ func (r repository) commit(ctx context.Context, u *blobstore.Upload, d digest.Di
 	if err != nil {
 		return err
 	}
-	defer pin.Release()
 	// A crash here leaves bytes that no metadata knows: the client got no answer and
 	// pushes again, and the next scrub removes them if it does not.
+	link := func(ctx context.Context) error { return r.meta.LinkBlob(ctx, r.name, d, size, r.actor) }
 	ctx, cancel := context.WithTimeout(ctx, linkTimeout)
 	defer cancel()
-	if err := r.meta.LinkBlob(ctx, r.name, d, size, r.actor); err != nil {
+	err = link(ctx)
+	if errors.Is(err, meta.ErrUnsettled) && r.cluster != nil {
+		r.cluster.Unsettled(pin, link)
+	} else {
+		pin.Release()
+	}
+	if err != nil {
 		return fmt.Errorf("link blob %s@%s: %w", r.name, d, err)
 	}
 	r.linked(d, size)

@@ -19,7 +19,7 @@ func newMetrics() *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "skerry_replicate_" + name, Help: help})
 	}
-	return &metrics{
+	m := &metrics{
 		fetched:      counter("fetched_total", "Blobs that this node fetched from others and keeps."),
 		fetchedBytes: counter("fetched_bytes_total", "Bytes of the blobs that this node fetched from others and keeps."),
 		failures:     counter("fetch_failures_total", "Blobs that could not be fetched from any node that holds them."),
@@ -35,10 +35,15 @@ func newMetrics() *metrics {
 		}, []string{"outcome"}),
 		blobs: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "skerry_replicate_blobs",
-			Help: "Blobs as of the last look at all: with too few copies (short), with none (lost), to be fetched by this " +
+			Help: "Blobs as of the last look at all: with too few copies for longer than a push takes (short), with none (lost), to be fetched by this " +
 				"node (fetch), held by it without need (surplus).",
 		}, []string{"state"}),
 	}
+	m.scanned(Report{})
+	for _, outcome := range []string{"complete", "degraded", "refused"} {
+		m.barriers.WithLabelValues(outcome)
+	}
+	return m
 }
 
 // waited measures a barrier.
@@ -56,7 +61,7 @@ func (m *metrics) waited(begun time.Time, degraded bool, err error) {
 // scanned shows a report.
 func (m *metrics) scanned(r Report) {
 	for state, n := range map[string]int{
-		"short": r.Short, "lost": r.Lost, "fetch": r.Fetch, "surplus": r.Surplus - r.Dropped,
+		"short": r.Late, "lost": r.Lost, "fetch": r.Fetch, "surplus": r.Surplus - r.Dropped,
 	} {
 		m.blobs.WithLabelValues(state).Set(float64(n))
 	}

@@ -29,6 +29,7 @@ type Report struct {
 	Blobs   int       // known to the registry
 	Held    int       // by this node
 	Short   int       // with fewer copies than they should have, or in fewer zones
+	Late    int       // of Short, for longer than a push takes
 	Lost    int       // that nobody holds: nothing but a push or a restore brings them back
 	Fetch   int       // that this node is to fetch
 	Surplus int       // held by this node, though others have enough
@@ -70,6 +71,16 @@ func (s *scans) lose(d digest.Digest) {
 	}
 }
 
+// again says that ds could not be told of.
+func (s *scans) again(ds []digest.Digest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, d := range ds {
+		s.gone[d] = true
+	}
+	s.failed.set()
+}
+
 func (s *scans) takeLost() (ds []digest.Digest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,9 +112,7 @@ func (r *Replicator) scanLoop(ctx context.Context) {
 		}
 	}
 	r.scans.seen.Store(true)
-	if err := r.Reconcile(ctx); err != nil && ctx.Err() == nil {
-		r.log.WarnContext(ctx, "disk and metadata not compared", "err", err)
-	}
+	reconciled := false
 	var nodes []meta.Node
 	var since time.Time // that the nodes are as they are
 	for retry := r.cfg.Retry; ; {
@@ -113,6 +122,13 @@ func (r *Replicator) scanLoop(ctx context.Context) {
 			nodes, since = now, time.Now()
 		}
 		begun, changed := time.Now(), r.cfg.Meta.Changed() // before the look: nothing is missed in between
+		if !reconciled {
+			err := r.Reconcile(ctx)
+			if reconciled = err == nil; err != nil && ctx.Err() == nil { // nobody leads, perhaps
+				r.log.WarnContext(ctx, "disk and metadata not compared yet", "err", err)
+				r.scans.failed.set()
+			}
+		}
 		r.recover(ctx)
 		report, err := r.scan(ctx, time.Since(since) >= r.cfg.Surplus)
 		switch {
@@ -133,8 +149,10 @@ func (r *Replicator) scanLoop(ctx context.Context) {
 
 // recover tells of blobs that were not found when somebody wanted to read them.
 func (r *Replicator) recover(ctx context.Context) {
-	if err := r.Lost(ctx, r.scans.takeLost()); err != nil && ctx.Err() == nil {
-		r.log.WarnContext(ctx, "lost blobs not told of", "err", err)
+	ds := r.scans.takeLost()
+	if err := r.Lost(ctx, ds); err != nil && ctx.Err() == nil {
+		r.log.WarnContext(ctx, "lost blobs not told of", "blobs", len(ds), "err", err)
+		r.scans.again(ds)
 	}
 }
 
@@ -146,6 +164,9 @@ func (r *Replicator) rest(
 	longest := r.cfg.Backstop
 	if report.Surplus > report.Dropped {
 		longest = min(longest, r.cfg.Surplus)
+	}
+	if report.Short > 0 { // other nodes mend it, or a push does
+		longest = min(longest, r.cfg.Patience)
 	}
 	timer := time.NewTimer(longest)
 	defer timer.Stop()
@@ -223,6 +244,9 @@ func (r *Replicator) consider(v view, c meta.BlobCopies, report *Report) (surplu
 	short := v.short(c)
 	if short {
 		report.Short++
+		if time.Since(c.Created) > r.cfg.Patience {
+			report.Late++
+		}
 	}
 	if len(c.Holders) == 0 {
 		report.Lost++
