@@ -33,6 +33,7 @@ func TestChaos(t *testing.T) {
 	nodes := setting(t, "NODES", strconv.Atoi, 3)
 	t.Logf("to repeat: make chaos CHAOS=%s NODES=%d SEED=%d", length, nodes, seed)
 	x := newChaos(t, nodes, seed)
+	t.Logf("what nothing refers to is kept: %t", x.long)
 	stop := x.work(6, seed)
 	x.torment(time.Now().Add(length))
 	stop()

@@ -11,8 +11,7 @@
 //	history.go  what clients saw of tags, which must be linearizable
 //	verdict.go  what is looked at in the end
 //
-// It needs root, ip and iptables, and the build tag cluster: make cluster, or
-// make chaos for an hour. Delay
-// and loss cannot be had from the kernels that this is tested on; what depends on
-// them is tested inside of processes, beside the code.
+// It needs root, ip and iptables, and the build tag cluster: make cluster, or make
+// chaos for an hour. Delay and loss cannot be had from the kernels that this is
+// tested on; what depends on them is tested inside of processes, beside the code.
 package cluster
