@@ -11,19 +11,17 @@ import (
 )
 
 // TestChaos works a cluster while it breaks in one way after another, and then looks
-// whether it kept its word. Each check was seen to notice what it is for, by breaking
-// the code:
+// whether it kept its word. What notices what was seen by breaking the code:
 //
 //   - Reads that are not confirmed with the leader and do not say so (Confirm returns nil
 //     at once): the histories of tags are not linearizable; TestANodeCutOffReadsAndSaysSo
-//     misses the warning as well.
+//     misses the warning.
 //   - Manifests acknowledged before their blobs have copies (push does not call spread):
 //     TestAnImageOutlivesTheDiskThatTookIt, which destroys the disk at the worst instant.
-//     Here copies are made within milliseconds, and "replace a lost disk" seldom finds one
-//     that was not.
+//     Here copies are made within milliseconds, and "replace a lost disk" finds them.
 //   - Condemned blobs unlinked without asking once more whether they came back (unlink
 //     does not call keeps): TestASweepLeavesWhatCameBack, by skerry check. Here it takes
-//     a seed with a short grace, and shows in the audit of the end.
+//     luck: a minute of chaos did not notice.
 //
 // The seed fixes the order of faults and what workers do first; not how long things
 // take, so that a failure may need some tries to come again. CHAOS_LOGS keeps the logs.
