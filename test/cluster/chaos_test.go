@@ -18,7 +18,7 @@ import (
 //     misses the warning.
 //   - Manifests acknowledged before their blobs have copies (push does not call spread):
 //     TestAnImageOutlivesTheDiskThatTookIt, which destroys the disk at the worst instant.
-//     Here copies are made within milliseconds, and "replace a lost disk" finds them.
+//     Here they are made within milliseconds, and no lost disk was the only one.
 //   - Condemned blobs unlinked without asking once more whether they came back (unlink
 //     does not call keeps): TestASweepLeavesWhatCameBack, by skerry check. Here it takes
 //     luck: a minute of chaos did not notice.
