@@ -27,7 +27,7 @@ import (
 // take, so that a failure may need some tries to come again. CHAOS_LOGS keeps the logs.
 func TestChaos(t *testing.T) {
 	seed := setting(t, "SEED", func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) }, rand.Uint64N(1e6))
-	length := setting(t, "CHAOS", time.ParseDuration, time.Minute)
+	length := setting(t, "CHAOS", time.ParseDuration, 45*time.Second)
 	nodes := setting(t, "NODES", strconv.Atoi, 3)
 	t.Logf("to repeat: make chaos CHAOS=%s NODES=%d SEED=%d", length, nodes, seed)
 	x := newChaos(t, nodes, seed)
