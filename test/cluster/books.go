@@ -128,6 +128,22 @@ func (b *books) any(r *rand.Rand, match func(*artifact) bool) *artifact {
 	return nil
 }
 
+// counts says whether somebody counts on a blob.
+func (b *books) counts(d digest.Digest, loose bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	is := func(one blob) bool { return one.digest == d }
+	if slices.ContainsFunc(b.kept, func(a *artifact) bool { return slices.ContainsFunc(a.blobs, is) }) {
+		return true
+	}
+	for _, blobs := range b.loose {
+		if loose && slices.ContainsFunc(blobs, is) {
+			return true
+		}
+	}
+	return false
+}
+
 // has says whether a is still kept: what is being deleted may be gone.
 func (b *books) has(a *artifact) bool {
 	b.mu.Lock()

@@ -143,7 +143,8 @@ func TestACertificateIsTheSamePersonOnEveryNode(t *testing.T) {
 			}
 		}
 	}
-	if len(said) != 1 || !strings.Contains(said[0], "who=ann from=127.0.0.2:") || !strings.Contains(said[0], "how=certificate") {
+	if len(said) != 1 || !strings.Contains(said[0], "who=ann from=127.0.0.2:") ||
+		!strings.Contains(said[0], "how=certificate") {
 		t.Errorf("all nodes together record %q", said)
 	}
 }

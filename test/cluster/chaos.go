@@ -3,16 +3,11 @@
 package cluster
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -59,11 +54,18 @@ func newChaos(t *testing.T, nodes int, seed uint64) *chaos {
 	}
 	x.cluster = &cluster{t: t, net: newNetwork(t), bin: skerry.New(t, skerry.Options{}).Options.Binary}
 	for i := range nodes {
-		x.cluster.join(i+1, zone(i), x.net.host(i+1), x.args()...)
+		x.join(i+1, zone(i), x.net.host(i+1), x.args()...)
 	}
 	x.eventually("all nodes vote", x.allVote)
 	x.password = x.nodes[0].Password
 	x.aim()
+	t.Cleanup(func() {
+		for _, n := range x.nodes {
+			if !x.down[n] {
+				x.read(n)
+			}
+		}
+	})
 	return x
 }
 
@@ -101,18 +103,8 @@ func (x *chaos) work(workers int, seed uint64) (stop func()) {
 }
 
 func (x *chaos) worker(number int, seed uint64) *worker {
-	return &worker{chaos: x, number: number, rand: rand.New(rand.NewPCG(seed, uint64(100+number))), client: x.nodes[0].Client()}
-}
-
-// attempt runs a command of the program against a node that may be in trouble.
-func (n *node) attempt(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, n.Options.Binary, append(args, "--data", n.Options.Data)...).Output()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		err = fmt.Errorf("%w: %s", err, exit.Stderr)
-	}
-	return strings.TrimSpace(string(out)), err
+	r := rand.New(rand.NewPCG(seed, uint64(100+number)))
+	return &worker{chaos: x, number: number, rand: r, client: x.nodes[0].Client()}
 }
 
 // end kills a node, which must not have ended before.
@@ -136,7 +128,7 @@ func (x *chaos) alive(n *node) {
 }
 
 // bad is what no log may have.
-var bad = regexp.MustCompile(`(?m)^(panic|fatal error|WARNING: DATA RACE)|level=ERROR.*panic`) //nolint:gochecknoglobals // a constant, but for Go
+var bad = regexp.MustCompile(`(?m)^(panic|fatal error|WARNING: DATA RACE)|level=ERROR.*panic`)
 
 // read keeps the log of a process that was ended.
 func (x *chaos) read(n *node) {

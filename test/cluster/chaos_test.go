@@ -11,13 +11,27 @@ import (
 )
 
 // TestChaos works a cluster while it breaks in one way after another, and then looks
-// whether it kept its word.
+// whether it kept its word. What notices what was seen by breaking the code:
+//
+//   - Reads that are not confirmed with the leader and do not say so (Confirm returns nil
+//     at once): the histories of tags are not linearizable; TestANodeCutOffReadsAndSaysSo
+//     misses the warning.
+//   - Manifests acknowledged before their blobs have copies (push does not call spread):
+//     TestAnImageOutlivesTheDiskThatTookIt, which destroys the disk at the worst instant.
+//     Here they are made within milliseconds, and no lost disk was the only one.
+//   - Condemned blobs unlinked without asking once more whether they came back (unlink
+//     does not call keeps): TestASweepLeavesWhatCameBack, by skerry check. Here it takes
+//     luck: a minute of chaos did not notice.
+//
+// The seed fixes the order of faults and what workers do first; not how long things
+// take, so that a failure may need some tries to come again. CHAOS_LOGS keeps the logs.
 func TestChaos(t *testing.T) {
-	seed := uint64(setting(t, "SEED", func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) }, rand.Int64N(1e6)))
-	length := setting(t, "CHAOS", time.ParseDuration, time.Minute)
+	seed := setting(t, "SEED", func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) }, rand.Uint64N(1e6))
+	length := setting(t, "CHAOS", time.ParseDuration, 45*time.Second)
 	nodes := setting(t, "NODES", strconv.Atoi, 3)
 	t.Logf("to repeat: make chaos CHAOS=%s NODES=%d SEED=%d", length, nodes, seed)
 	x := newChaos(t, nodes, seed)
+	t.Logf("what nothing refers to is kept: %t", x.long)
 	stop := x.work(6, seed)
 	x.torment(time.Now().Add(length))
 	stop()

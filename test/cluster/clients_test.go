@@ -74,7 +74,9 @@ func TestClientsNeedNoAffinity(t *testing.T) {
 func (b *balanced) skopeo(name string) {
 	t := b.shell.t
 	t.Helper()
-	b.run("skopeo", "copy", "-q", "--dest-cert-dir", b.certs(), "oci:"+b.image+":latest", "docker://"+b.ref(name))
+	// Its cache knows compressed layers that other clients pushed, and would push those instead.
+	b.run("skopeo", "copy", "-q", "--preserve-digests", "--dest-cert-dir", b.certs(),
+		"oci:"+b.image+":latest", "docker://"+b.ref(name))
 	back := filepath.Join(t.TempDir(), "back")
 	b.run("skopeo", "copy", "-q", "--src-cert-dir", b.certs(), "docker://"+b.ref(name), "dir:"+back)
 	if got := b.run("skopeo", "manifest-digest", filepath.Join(back, "manifest.json")); got != b.digest.String() {

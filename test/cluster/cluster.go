@@ -3,7 +3,9 @@
 package cluster
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -66,10 +68,10 @@ func (c *cluster) without(n *node) []*node {
 }
 
 // add starts one more node, on a host of its own.
-func (c *cluster) add(zone string, args ...string) *node {
+func (c *cluster) add(zone string, args ...string) {
 	c.t.Helper()
 	number := len(c.nodes) + 1
-	return c.join(number, zone, c.net.host(number), args...)
+	c.join(number, zone, c.net.host(number), args...)
 }
 
 // join starts a node on a host. The first one founds the cluster.
@@ -78,7 +80,12 @@ func (c *cluster) join(number int, zone string, at *host, args ...string) *node 
 	n := &node{host: at, name: fmt.Sprint("n", number)}
 	args = append([]string{"--node", n.name, "--zone", zone, "--name", n.ip()}, args...)
 	if len(c.nodes) > 0 {
-		args = append(args, "--join", c.nodes[0].URL, "--token", c.nodes[0].command("cluster", "token", "create", "-q"))
+		var token string
+		c.eventually("a token", func() (err error) { // a leader may be on its way
+			token, err = c.nodes[0].attempt("cluster", "token", "create", "-q")
+			return err
+		})
+		args = append(args, "--join", c.nodes[0].URL, "--token", token)
 	}
 	n.Server = skerry.New(c.t, skerry.Options{
 		Binary: n.program(c.bin), Listen: n.ip() + ":5000", Dial: c.net.dial, Args: args,
@@ -104,6 +111,17 @@ func (n *node) command(args ...string) string {
 func (n *node) tryCommand(args ...string) (string, error) {
 	args = append(args, "--data", n.Options.Data)
 	out, err := exec.Command(n.Options.Binary, args...).CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+// attempt runs a command of the program against a node that may be in trouble.
+func (n *node) attempt(args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, n.Options.Binary, append(args, "--data", n.Options.Data)...).Output()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		err = fmt.Errorf("%w: %s", err, exit.Stderr)
+	}
 	return strings.TrimSpace(string(out)), err
 }
 

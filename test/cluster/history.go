@@ -109,7 +109,7 @@ func registers() porcupine.Model {
 func (h *history) check(t testing.TB) {
 	t.Helper()
 	all := h.all()
-	t.Logf("%d deeds with tags; %d writes of unknown fate, of which %d may have showed; %d reads said that they may be stale",
+	t.Logf("%d deeds with tags; %d writes of unknown fate, %d of them may have showed; %d reads said they may be stale",
 		len(h.deeds), len(h.open), len(all)-len(h.deeds), h.stale)
 	for _, ops := range registers().Partition(all) {
 		d, _ := ops[0].Input.(deed)

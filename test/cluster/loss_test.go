@@ -103,13 +103,13 @@ func TestOneNodeLeftServesReads(t *testing.T) {
 // TestALostDiskIsReplaced removes a node whose disk is gone, and has a new one join.
 func TestALostDiskIsReplaced(t *testing.T) {
 	c := newCluster(t, "a", "b", "c")
-	img := c.nodes[1].push("team/app", "v0")
+	img := c.nodes[1].push("team/web", "v0")
 	lost := c.nodes[2]
 	lost.Kill()
 	lost.wipe()
 	c.nodes[0].command("cluster", "remove", "--force", lost.name)
 	c.nodes = c.nodes[:2]
 	next := c.join(3, "c", lost.host)
-	next.wantPull("team/app", "v0", img)
+	next.wantPull("team/web", "v0", img)
 	c.eventually("the new node votes", c.allVote)
 }

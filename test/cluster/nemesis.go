@@ -64,9 +64,10 @@ func (x *chaos) deafened() {
 func (x *chaos) oneWay() {
 	n := x.one()
 	rest := x.without(n)
-	n.deaf(rest[x.rand.IntN(len(rest))].host)
+	other := rest[x.rand.IntN(len(rest))].host
+	n.deaf(other)
 	x.wait(1000, 6000)
-	x.heal()
+	n.hears(other)
 }
 
 func (x *chaos) flapping() {
@@ -99,6 +100,7 @@ func (x *chaos) drained() {
 
 // replaced takes a node out in good order, and another one in.
 func (x *chaos) replaced() {
+	x.whole()
 	n := x.one()
 	rest := x.without(n)
 	x.insist(rest[0], "cluster", "drain", n.name)
@@ -110,6 +112,7 @@ func (x *chaos) replaced() {
 
 // lost takes a disk away from a node that cannot help it, and another node in.
 func (x *chaos) lost() {
+	x.whole()
 	n := x.one()
 	x.end(n)
 	x.books.drop()
@@ -127,9 +130,16 @@ func (x *chaos) replace(n *node) {
 	at := slices.Index(x.nodes, n)
 	x.nodes = slices.Delete(x.nodes, at, at+1)
 	x.aim()
-	x.cluster.join(x.next, zone(x.next), x.net.host(x.next), x.args()...)
+	x.join(x.next, zone(x.next), x.net.host(x.next), x.args()...)
 	x.next++
 	x.aim()
+	x.whole()
+}
+
+// whole waits until one more node can be lost for good: whoever was drained, or is new,
+// has no vote for some seconds, and what only it lacks has one copy less.
+func (x *chaos) whole() {
+	x.t.Helper()
 	x.eventually("all nodes vote", x.vote)
 	x.eventually("all copies are made", x.copied)
 }
