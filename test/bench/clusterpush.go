@@ -109,33 +109,51 @@ func (b *clusterBench) large(ctx context.Context) error {
 			return err
 		}
 		b.row(fmt.Sprintf("pull it from a holder (of %d)", len(holders)), alone.single(), t.single())
-		return b.largeAway(ctx, three, holders, pull, alone)
+		return b.largeAway(ctx, three, alone)
 	})
 }
 
-// largeAway pulls from the node that does not have the blob, twice.
-func (b *clusterBench) largeAway(
-	ctx context.Context, three *Trio, holders []int, pull func(*Server, []*Server) (turn, error), alone turn,
+// largeAway pulls from a node that does not have a blob, twice. Whoever takes a blob
+// keeps it for a while, wanted or not: one is pushed that is wanted where it is taken.
+func (b *clusterBench) largeAway(ctx context.Context, three *Trio, alone turn) error {
+	for n := range 6 {
+		l := Large{size: b.opts.Sizes.Large, stamp: uint64(time.Now().UnixNano())>>32 + uint64(n) + 1, block: noiseBlock()}
+		d, err := l.digest()
+		if err == nil {
+			err = pushLarge(ctx, three.nodes[n%3], "bench/away", d, l)
+		}
+		if err != nil {
+			return err
+		}
+		for i, s := range three.nodes {
+			if !slices.Contains(three.holders(d.Encoded()), i) {
+				return b.pullAway(ctx, three, s, d, l.size, alone)
+			}
+		}
+	}
+	return nil
+}
+
+// pullAway has s fetch a blob from another zone while it is pulled, and pulls it again.
+func (b *clusterBench) pullAway(
+	ctx context.Context, three *Trio, s *Server, d digest.Digest, size int64, alone turn,
 ) error {
-	for i, s := range three.nodes {
-		if slices.Contains(holders, i) {
-			continue
+	for _, what := range []string{"pull it from the node without it", "the same once more"} {
+		before, err := fetched(ctx, s)
+		if err != nil {
+			return err
 		}
-		for _, what := range []string{"pull it from the node without it", "the same once more"} {
-			before, err := fetched(ctx, s)
-			if err != nil {
-				return err
-			}
-			t, err := pull(s, three.nodes)
-			if err != nil {
-				return err
-			}
-			after, err := fetched(ctx, s)
-			if err != nil {
-				return err
-			}
-			b.row(what, alone.single(), fmt.Sprintf("%s; %d MiB from another zone", t.single(), (after-before)>>20))
+		t, err := once(ctx, three.nodes, func() error {
+			return s.client.get(ctx, "/v2/bench/away/blobs/"+d.String(), size)
+		})
+		if err != nil {
+			return err
 		}
+		after, err := fetched(ctx, s)
+		if err != nil {
+			return err
+		}
+		b.row(what, alone.single(), fmt.Sprintf("%s; %d MiB from another zone", t.single(), (after-before)>>20))
 	}
 	return nil
 }
