@@ -220,7 +220,11 @@ func benchCluster(ctx context.Context, opts Options, stdout, progress io.Writer)
 		name string
 		run  func(context.Context) error
 	}{
-		{"pushes", b.pushes}, {"large", b.large}, {"failover", b.failover}, {"repair", b.repair}, {"join", b.join},
+		{"pushes", b.pushes},
+		{"large", b.large},
+		{"failover", b.failover},
+		{"repair", b.repair},
+		{"join", b.join},
 		{"sizing", b.sizing},
 	} {
 		if !opts.Rows.MatchString(part.name) {

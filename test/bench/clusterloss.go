@@ -61,33 +61,25 @@ func (t *Trio) loseLeader(ctx context.Context, n int) (time.Duration, error) {
 	return took, t.whole(ctx)
 }
 
+// repairBlobs is of how many blobs a node's loss takes a copy.
+const repairBlobs = 16
+
 // repair loses a node for good and takes the time until all blobs have two copies.
 func (b *clusterBench) repair(ctx context.Context) error {
-	const blobs = 16
-	size := b.opts.Sizes.Large / blobs
+	size := b.opts.Sizes.Large / repairBlobs
 	return b.with(ctx, func(_ *Server, three *Trio) error {
-		var all []string
-		for i := range blobs {
-			l := Large{size: size, stamp: uint64(time.Now().UnixNano())>>32 + uint64(i) + 1, block: noiseBlock()}
-			d, err := l.digest()
-			if err == nil {
-				err = pushLarge(ctx, three.nodes[i%3], "bench/repair", d, l)
-			}
-			if err != nil {
-				return err
-			}
-			all = append(all, d.Encoded())
+		all, err := three.fill(ctx, size)
+		if err != nil {
+			return err
 		}
 		three.nodes[2].kill()
 		three.nodes = three.nodes[:2]
-		if lead, err := three.leader(ctx, three.nodes[0]); err != nil || lead > 1 {
-			if err := until(ctx, func() error { // the lost one may have led
-				return three.nodes[0].client.putManifest(ctx, "bench/repair", "x", indexType, emptyIndex(1))
-			}); err != nil {
-				return err
-			}
+		if err := until(ctx, func() error { // the lost one may have led
+			return three.nodes[0].client.putManifest(ctx, "bench/repair", "x", indexType, emptyIndex(1))
+		}); err != nil {
+			return err
 		}
-		lacking := 0
+		lacking := int64(0)
 		for _, hex := range all {
 			if len(three.holders(hex)) < 2 {
 				lacking++
@@ -99,13 +91,28 @@ func (b *clusterBench) repair(ctx context.Context) error {
 			}
 			return until(ctx, func() error { return three.twice(all) })
 		})
-		if err != nil {
-			return err
+		if err == nil {
+			b.row(fmt.Sprintf("repair after a node is removed: %d MiB of %d MiB short of a copy",
+				lacking*size>>20, repairBlobs*size>>20), "-", t.single())
 		}
-		b.row(fmt.Sprintf("repair after a node is removed: %d MiB of %d MiB short of a copy",
-			int64(lacking)*size>>20, blobs*size>>20), "-", t.single())
-		return nil
+		return err
 	})
+}
+
+// fill pushes blobs through all nodes and returns what is in their digests.
+func (t *Trio) fill(ctx context.Context, size int64) (all []string, err error) {
+	for i := range repairBlobs {
+		l := Large{size: size, stamp: uint64(time.Now().UnixNano())>>32 + uint64(i) + 1, block: noiseBlock()}
+		d, err := l.digest()
+		if err == nil {
+			err = pushLarge(ctx, t.nodes[i%3], "bench/repair", d, l)
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, d.Encoded())
+	}
+	return all, nil
 }
 
 // twice says whether all blobs have two copies.

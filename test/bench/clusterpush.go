@@ -31,7 +31,11 @@ func (b *clusterBench) pushes(ctx context.Context) error {
 			for _, way := range []struct {
 				name string
 				to   []*Server
-			}{{"through the leader", three.nodes[lead : lead+1]}, {"through another", []*Server{other}}, {"in turn", three.nodes}} {
+			}{
+				{"through the leader", three.nodes[lead : lead+1]},
+				{"through another", []*Server{other}},
+				{"in turn", three.nodes},
+			} {
 				t, err := b.pushTurn(ctx, way.to, three.nodes, clients)
 				if err != nil {
 					return err
@@ -168,8 +172,8 @@ func pushLarge(ctx context.Context, s *Server, repo string, d digest.Digest, l L
 	if err := s.client.putBlob(ctx, repo, c, bytes.NewReader(config), int64(len(config))); err != nil {
 		return err
 	}
-	m := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"application/vnd.oci.image.config.v1+json",`+
-		`"digest":%q,"size":2},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":%q,"size":%d}]}`,
+	m := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,`+
+		`"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":2},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":%q,"size":%d}]}`,
 		manifestType, c, d, l.size)
 	return s.client.putManifest(ctx, repo, digest.FromBytes(m).String(), manifestType, m)
 }

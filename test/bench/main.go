@@ -93,7 +93,8 @@ func parse(args []string, stderr io.Writer) (Options, error) {
 	f.DurationVar(&o.Slice, "slice", time.Second, "how long a turn is")
 	f.BoolVar(&o.Quick, "quick", false, "less of everything: a look within two minutes, not a result")
 	f.BoolVar(&o.Null, "null", false, "distribution against itself: how far from 1 the ratios are is the noise")
-	f.BoolVar(&o.Cluster, "cluster", false, "three nodes of Skerry beside one; -rows of pushes, large, failover, repair, join, sizing")
+	f.BoolVar(&o.Cluster, "cluster", false,
+		"three nodes of Skerry beside one; -rows of pushes, large, failover, repair, join, sizing")
 	f.BoolVar(&o.HTTP2, "http2", false, "let the TLS rows negotiate HTTP/2")
 	f.BoolVar(&o.Htpasswd, "htpasswd", false, "let distribution check passwords too (bcrypt, cost 5)")
 	f.StringVar(&o.Format, "o", "table", "`format` of the output: table, markdown or json")

@@ -50,19 +50,32 @@ func (p plan) rows() []row {
 		{"metadata on every node", fmt.Sprintf("%d × %d B", p.manifests, metaPerImage), bytesOf(meta)},
 		{"metadata of all nodes", fmt.Sprintf("× %d", p.nodes), bytesOf(meta * float64(p.nodes))},
 		{"blobs on each node", fmt.Sprintf("%s × %d ÷ %d", bytesOf(p.bytes), copiesOfEach, p.nodes), bytesOf(share)},
-		{"blobs by number, on each", fmt.Sprintf("%d × %d ÷ %d", blobs, copiesOfEach, p.nodes),
-			fmt.Sprint(blobs * copiesOfEach / p.nodes)},
-		{"a node joins: metadata", fmt.Sprintf("%d × %s, or %s at 1 Gbit/s", p.manifests, joinPerManifest, bytesOf(meta)),
-			fmt.Sprintf("%s, or %s", spell(time.Duration(p.manifests)*joinPerManifest), spell(seconds(meta/linkBytesPerSec)))},
-		{"a node joins: its share of blobs", fmt.Sprintf("%s at 1 Gbit/s", bytesOf(share)), spell(seconds(share / linkBytesPerSec))},
-		{"a node is lost: each of the others fetches", fmt.Sprintf("%s ÷ %d", bytesOf(share), p.nodes-1),
-			fmt.Sprintf("%s, %s at 1 Gbit/s", bytesOf(repair), spell(seconds(repair/linkBytesPerSec)))},
+		{
+			"blobs by number, on each", fmt.Sprintf("%d × %d ÷ %d", blobs, copiesOfEach, p.nodes),
+			fmt.Sprint(blobs * copiesOfEach / p.nodes),
+		},
+		{
+			"a node joins: metadata", fmt.Sprintf("%d × %s, or %s at 1 Gbit/s", p.manifests, joinPerManifest, bytesOf(meta)),
+			fmt.Sprintf("%s, or %s", spell(time.Duration(p.manifests)*joinPerManifest), spell(seconds(meta/linkBytesPerSec))),
+		},
+		{
+			"a node joins: its share of blobs", fmt.Sprintf("%s at 1 Gbit/s", bytesOf(share)),
+			spell(seconds(share / linkBytesPerSec)),
+		},
+		{
+			"a node is lost: each of the others fetches", fmt.Sprintf("%s ÷ %d", bytesOf(share), p.nodes-1),
+			fmt.Sprintf("%s, %s at 1 Gbit/s", bytesOf(repair), spell(seconds(repair/linkBytesPerSec))),
+		},
 		{"a look at all blobs, on every node: CPU", fmt.Sprintf("%d × %s", blobs, wantedOfHundred), spell(scan)},
 		{"the same with its rests", fmt.Sprintf("× %d", 1+scanRest), spell(scan * (1 + scanRest))},
-		{"the leader sends, of the log", fmt.Sprintf("%.0f/s × %d × %d B × %d", p.pushes, entriesPerImage, entryBytes, p.nodes-1),
-			bytesOf(logRate*float64(p.nodes-1)) + "/s"},
-		{"nodes ask each other how they are", fmt.Sprintf("%d ÷ %d s, on each", p.nodes-1, sightSeconds),
-			fmt.Sprintf("%.0f/s", float64(p.nodes-1)/sightSeconds)},
+		{
+			"the leader sends, of the log", fmt.Sprintf("%.0f/s × %d × %d B × %d", p.pushes, entriesPerImage, entryBytes, p.nodes-1),
+			bytesOf(logRate*float64(p.nodes-1)) + "/s",
+		},
+		{
+			"nodes ask each other how they are", fmt.Sprintf("%d ÷ %d s, on each", p.nodes-1, sightSeconds),
+			fmt.Sprintf("%.0f/s", float64(p.nodes-1)/sightSeconds),
+		},
 	}
 }
 
