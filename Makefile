@@ -48,7 +48,7 @@ SMALLER  = disable_grpc_modules
 E2E      = $(GO) test -buildvcs=false $(JSON) -count=1
 
 .DEFAULT_GOAL := check
-.PHONY: help check build run cluster-demo test packages tools unit race lint fmt vuln fuzz bench bench-peers conformance clients acme storage alerts crash cluster chaos dist image packaging clean
+.PHONY: help check build run cluster-demo test packages tools unit race lint fmt vuln fuzz bench bench-peers bench-cluster conformance clients acme storage alerts crash cluster chaos dist image packaging clean
 
 check: build lint unit ## everything a change must pass, without other people's programs
 
@@ -102,6 +102,9 @@ bench: ## compare Go benchmarks with the commit BASE (default main)
 
 bench-peers: build ## the same work against Skerry and distribution's own registry, as a table
 	$(GO) run -buildvcs=false ./test/bench $(BENCH)
+
+bench-cluster: build ## the same work against three nodes and against one, as a table
+	$(GO) run -buildvcs=false ./test/bench -cluster $(BENCH)
 
 conformance: build ## the OCI distribution specification, section by section, against bin/skerry
 	$(E2E) -tags conformance -timeout 15m ./test/conformance

@@ -198,7 +198,8 @@ func (c registryCluster) Forward(w http.ResponseWriter, r *http.Request, node st
 		if uploadNode(n.ID) != node || c.a.cluster.client == nil {
 			continue
 		}
-		c.a.cluster.client.Forward(w, r, peerOf(n), auth.Certificate(r), func(_ http.ResponseWriter, _ *http.Request, failed error) {
+		who := auth.Certificate(r)
+		c.a.cluster.client.Forward(w, r, peerOf(n), who, func(_ http.ResponseWriter, _ *http.Request, failed error) {
 			if err = failed; errors.Is(err, peer.ErrNotSent) {
 				err = fmt.Errorf("%w: %w", meta.ErrNotFound, err)
 			} else {

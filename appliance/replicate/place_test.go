@@ -225,8 +225,12 @@ func TestRuleIsWhatTheNodesAllow(t *testing.T) {
 }
 
 func BenchmarkWanted(b *testing.B) {
-	all, d := places(9, 3), digest.FromString("blob")
-	for b.Loop() {
-		replicate.Wanted(d, 1, all, spreadPolicy(2))
+	for _, nodes := range []int{9, 100} { // the figure for 100 is one of doc/sizing.md
+		b.Run(fmt.Sprint(nodes), func(b *testing.B) {
+			all, d := places(nodes, 3), digest.FromString("blob")
+			for b.Loop() {
+				replicate.Wanted(d, 1, all, spreadPolicy(2))
+			}
+		})
 	}
 }
