@@ -35,7 +35,8 @@ type Appliance struct {
 	dir             *dataDir
 	cluster         cluster
 	db              *meta.DB
-	node            *raft.Node
+	node            *raft.Node    // nil at rest
+	standing        raft.Standing // at rest
 	meta            *meta.Store
 	place           place // where blobs are
 	blobs           bytesStore
@@ -187,8 +188,8 @@ func (a *Appliance) openDisk() error {
 	return nil
 }
 
-// agree starts the log that every change of the metadata goes through.
-func (a *Appliance) agree(ctx context.Context) (err error) {
+// logConfig is what the log is to be like.
+func (a *Appliance) logConfig() raft.Config {
 	cfg := raft.Config{
 		Dir:         a.dir.join(raftName),
 		Log:         a.log,
@@ -200,12 +201,17 @@ func (a *Appliance) agree(ctx context.Context) (err error) {
 		TrailingLogs:      a.cfg.LogTrailingEntries,
 	}
 	a.raftConfig(&cfg)
-	a.node, err = raft.Start(cfg, stateMachine{a.db})
-	if errors.Is(err, raft.ErrMismatch) || errors.Is(err, raft.ErrDamaged) {
-		return fmt.Errorf("%w: put back what was moved, or build a new data directory with skerry restore", err)
+	return cfg
+}
+
+// agree starts the log that every change of the metadata goes through.
+func (a *Appliance) agree(ctx context.Context) (err error) {
+	if a.atRest {
+		return a.replay()
 	}
+	a.node, err = raft.Start(a.logConfig(), stateMachine{a.db})
 	if err != nil {
-		return fmt.Errorf("start raft: %w", err)
+		return misfit(err)
 	}
 	a.meta = meta.NewStore(a.db, proposer{a.node}, meta.StoreConfig{Grace: a.cfg.Grace, Self: a.self})
 	if len(a.node.Members()) > 1 || a.cluster.member != nil {
@@ -222,6 +228,14 @@ func (a *Appliance) agree(ctx context.Context) (err error) {
 	return nil
 }
 
+// misfit says what to do about a log that cannot be opened.
+func misfit(err error) error {
+	if errors.Is(err, raft.ErrMismatch) || errors.Is(err, raft.ErrDamaged) {
+		return fmt.Errorf("%w: put back what was moved, or build a new data directory with skerry restore", err)
+	}
+	return err
+}
+
 // catchUp waits for the others: a new member for as long as it takes to get their
 // metadata; another one hardly, for what it has can be served without them (I8).
 func (a *Appliance) catchUp(ctx context.Context) error {
@@ -229,7 +243,7 @@ func (a *Appliance) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(accounts) == 0 && !a.atRest {
+	if len(accounts) == 0 {
 		a.log.InfoContext(ctx, "waiting for the metadata of the cluster")
 		if err := a.node.ReadIndex(ctx); err != nil {
 			return fmt.Errorf("wait for the metadata of the cluster: %w", err)

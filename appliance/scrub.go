@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -202,7 +203,7 @@ func (a *Appliance) check(ctx context.Context, found func(meta.Problem)) error {
 func Check(
 	ctx context.Context, data string, storage Storage, log *slog.Logger, found func(meta.Problem),
 ) (err error) {
-	if _, err := os.Stat(data); err != nil {
+	if _, err := os.Stat(filepath.Join(data, metaName)); err != nil {
 		return fmt.Errorf("no data to check: %w", err)
 	}
 	a, err := openStores(ctx, Config{

@@ -61,6 +61,7 @@ func clusterCommand() *cli.Command {
 					&cli.BoolFlag{Name: "force", Usage: "though it is the only one that has some blobs: its disk is lost"},
 				), Action: clusterRemove,
 			},
+			clusterRecoverCommand(),
 		},
 	}
 }

@@ -94,12 +94,17 @@ func (c *cluster) join(number int, zone string, at *host, args ...string) *node 
 // command runs a command of the program against the node, as its machine's root.
 func (n *node) command(args ...string) string {
 	n.net.t.Helper()
-	args = append(args, "--data", n.Options.Data)
-	out, err := exec.Command(n.Options.Binary, args...).CombinedOutput()
+	out, err := n.tryCommand(args...)
 	if err != nil {
 		n.net.t.Fatalf("skerry %s at %s: %v\n%s", strings.Join(args, " "), n.name, err, out)
 	}
-	return strings.TrimSpace(string(out))
+	return out
+}
+
+func (n *node) tryCommand(args ...string) (string, error) {
+	args = append(args, "--data", n.Options.Data)
+	out, err := exec.Command(n.Options.Binary, args...).CombinedOutput()
+	return strings.TrimSpace(string(out)), err
 }
 
 // A member is a node as the cluster sees it.
