@@ -49,7 +49,8 @@ func clusterRecover(c *cli.Context) error {
 		return nil
 	})
 	if errors.Is(err, errNotYet) {
-		_, err = fmt.Fprintf(c.App.Writer, "\nNothing was changed. To do it:\n\n  skerry cluster recover --data %s --yes\n", data)
+		_, err = fmt.Fprintf(c.App.Writer, "\nNothing was changed. To do it:\n\n"+
+			"  skerry cluster recover --data %s --yes\n", data)
 		return err
 	}
 	if err != nil {
@@ -73,7 +74,8 @@ func explainRemainder(w io.Writer, r appliance.Remainder) error {
 	if !r.LastTime.IsZero() {
 		fmt.Fprintf(&b, ", written %s", r.LastTime.UTC().Format(time.RFC3339))
 	}
-	b.WriteString(".\n\nThese nodes would be out for good, and must never be started with their data directories again:\n\n")
+	b.WriteString(".\n\nThese nodes would be out for good, and must never be started with their data directories " +
+		"again:\n\n")
 	for _, n := range r.Others {
 		fmt.Fprintf(&b, "  %s  %s  %s\n", n.Name, n.Address, n.Server)
 	}
@@ -85,8 +87,8 @@ func explainRemainder(w io.Writer, r appliance.Remainder) error {
 			r.LostBlobs, r.Blobs, size(r.LostBytes))
 	}
 	if r.Unconfirmed > 0 {
-		fmt.Fprintf(&b, "\nUp to %d entries at the end of the log may never have been acknowledged to anybody. They would hold now.\n",
-			r.Unconfirmed)
+		fmt.Fprintf(&b, "\nUp to %d entries at the end of the log may never have been acknowledged to anybody. "+
+			"They would hold now.\n", r.Unconfirmed)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
