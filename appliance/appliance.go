@@ -250,15 +250,20 @@ func (a *Appliance) catchUp(ctx context.Context) error {
 		}
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, catchUpMax)
-	defer cancel()
-	if err := a.node.ReadIndex(ctx); err != nil {
-		a.log.WarnContext(ctx, "starting without the others: reads are served from what is here", "err", err)
-	}
+	a.catchUpBriefly(ctx)
 	return nil
 }
 
-// catchUpMax is how long a start waits for the other nodes.
+// catchUpBriefly waits until this node knows what the others do, if that can be had.
+func (a *Appliance) catchUpBriefly(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, catchUpMax)
+	defer cancel()
+	if err := a.node.ReadIndex(ctx); err != nil {
+		a.log.WarnContext(ctx, "going on without the others, with what is here", "err", err)
+	}
+}
+
+// catchUpMax is how long a start, or a backup, waits for the other nodes.
 const catchUpMax = time.Second
 
 func (a *Appliance) openRegistry(ctx context.Context) error {

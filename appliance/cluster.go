@@ -125,9 +125,26 @@ func (a *Appliance) raftConfig(c *raft.Config) {
 	}
 	c.Listener = a.cluster.peers.Raft()
 	c.Dial = func(ctx context.Context, address string) (net.Conn, error) {
-		return a.cluster.peers.Dial(ctx, tls.ProtocolRaft, address, "")
+		return a.cluster.peers.Dial(ctx, tls.ProtocolRaft, address, a.serverAt(address))
 	}
 	c.Peers, c.Roster = raftPeers{a.cluster.client}, roster{a}
+}
+
+// serverAt is who should answer at an address, "" if that is not known. Another one may,
+// of the same authority: a node that was restored from a backup, or given a new disk. It
+// must not be fed the log of a cluster that it is no member of.
+func (a *Appliance) serverAt(address string) string {
+	server := ""
+	for _, n := range a.db.Nodes() {
+		if n.Gone() || n.Address != address {
+			continue
+		}
+		if server != "" {
+			return "" // one of them moved, and has not said so yet
+		}
+		server = n.Server
+	}
+	return server
 }
 
 // openCopies opens what keeps copies of blobs on other nodes. Where they are in a

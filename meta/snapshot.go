@@ -63,7 +63,16 @@ const blobsAtOnce = 256
 // Blobs yields every blob that node n held at the snapshot, in the order in which
 // they became known. It ends at the first error; pages that the disk cannot read
 // are [ErrDamaged].
-func (s *Snapshot) Blobs(n NodeID) iter.Seq2[Blob, error] {
+func (s *Snapshot) Blobs(n NodeID) iter.Seq2[Blob, error] { return s.blobs(n) }
+
+// AllBlobs yields, like Blobs, every blob that was known at the snapshot, whoever
+// held it, and if nobody did.
+func (s *Snapshot) AllBlobs() iter.Seq2[Blob, error] { return s.blobs(anyNode) }
+
+// anyNode is no node.
+const anyNode NodeID = 0
+
+func (s *Snapshot) blobs(n NodeID) iter.Seq2[Blob, error] {
 	return func(yield func(Blob, error) bool) {
 		for last, more := id(0), true; more; {
 			var blobs []Blob
@@ -84,8 +93,8 @@ func (s *Snapshot) Blobs(n NodeID) iter.Seq2[Blob, error] {
 	}
 }
 
-// heldBlobs reads n blobs with ids above after, and returns those that the node
-// holds, the last id read, and whether there may be more.
+// heldBlobs reads n blobs with ids above after, and returns those that the node,
+// or anyNode, holds, the last id read, and whether there may be more.
 func heldBlobs(tx *txn, node NodeID, after id, n int) (held []Blob, last id, more bool, err error) {
 	last = after
 	var m members
@@ -103,7 +112,7 @@ func heldBlobs(tx *txn, node NodeID, after id, n int) (held []Blob, last id, mor
 			return held, last, false, fmt.Errorf("blob %x: %w", k, errors.Join(ErrCorrupt, err))
 		}
 		last = i
-		if alive && slices.Contains(rec.holders, node) {
+		if node == anyNode || alive && slices.Contains(rec.holders, node) {
 			held = append(held, rec.blob())
 		}
 	}

@@ -83,6 +83,20 @@ func (s *Store) Open(ctx context.Context, d digest.Digest) (io.ReadSeekCloser, e
 	return s.r.openAway(ctx, c, 0)
 }
 
+// OpenOnce is Open for who reads a blob through and never again, as a backup does:
+// what is not on this disk is not kept there either.
+func (s *Store) OpenOnce(ctx context.Context, d digest.Digest) (io.ReadSeekCloser, error) {
+	f, err := s.r.cfg.Bytes.Open(ctx, d)
+	if !s.elsewhere(err) {
+		return f, err
+	}
+	c, err := s.holders(d, err)
+	if err != nil {
+		return nil, err
+	}
+	return s.r.openStream(ctx, c, 0)
+}
+
 // Read reads a small blob, as [blobstore.Store.Read] does. Bytes of another node are
 // compared with d before it returns.
 func (s *Store) Read(ctx context.Context, d digest.Digest, size int64, p []byte) error {
