@@ -75,19 +75,27 @@ func (c *cluster) add(zone string, args ...string) *node {
 // join starts a node on a host. The first one founds the cluster.
 func (c *cluster) join(number int, zone string, at *host, args ...string) *node {
 	c.t.Helper()
-	n := &node{host: at, name: fmt.Sprint("n", number)}
-	args = append([]string{"--node", n.name, "--zone", zone, "--name", n.ip()}, args...)
+	args = append([]string{"--zone", zone}, args...)
 	if len(c.nodes) > 0 {
 		args = append(args, "--join", c.nodes[0].URL, "--token", c.nodes[0].command("cluster", "token", "create", "-q"))
 	}
-	n.Server = skerry.New(c.t, skerry.Options{
-		Binary: n.program(c.bin), Listen: n.ip() + ":5000", Dial: c.net.dial, Args: args,
-	})
+	n := c.prepare(number, at, args...)
 	if len(c.nodes) > 0 {
 		n.Password = c.nodes[0].Password // accounts are the cluster's
 	}
 	c.nodes = append(c.nodes, n)
 	n.Restart()
+	return n
+}
+
+// prepare makes a node that does not run yet, and is no part of c.
+func (c *cluster) prepare(number int, at *host, args ...string) *node {
+	c.t.Helper()
+	n := &node{host: at, name: fmt.Sprint("n", number)}
+	n.Server = skerry.New(c.t, skerry.Options{
+		Binary: n.program(c.bin), Listen: n.ip() + ":5000", Dial: c.net.dial,
+		Args: append([]string{"--node", n.name, "--name", n.ip()}, args...),
+	})
 	return n
 }
 
