@@ -77,8 +77,7 @@ func (c *cluster) add(zone string, args ...string) {
 // join starts a node on a host. The first one founds the cluster.
 func (c *cluster) join(number int, zone string, at *host, args ...string) *node {
 	c.t.Helper()
-	n := &node{host: at, name: fmt.Sprint("n", number)}
-	args = append([]string{"--node", n.name, "--zone", zone, "--name", n.ip()}, args...)
+	args = append([]string{"--zone", zone}, args...)
 	if len(c.nodes) > 0 {
 		var token string
 		c.eventually("a token", func() (err error) { // a leader may be on its way
@@ -87,14 +86,23 @@ func (c *cluster) join(number int, zone string, at *host, args ...string) *node 
 		})
 		args = append(args, "--join", c.nodes[0].URL, "--token", token)
 	}
-	n.Server = skerry.New(c.t, skerry.Options{
-		Binary: n.program(c.bin), Listen: n.ip() + ":5000", Dial: c.net.dial, Args: args,
-	})
+	n := c.prepare(number, at, args...)
 	if len(c.nodes) > 0 {
 		n.Password = c.nodes[0].Password // accounts are the cluster's
 	}
 	c.nodes = append(c.nodes, n)
 	n.Restart()
+	return n
+}
+
+// prepare makes a node that does not run yet, and is no part of c.
+func (c *cluster) prepare(number int, at *host, args ...string) *node {
+	c.t.Helper()
+	n := &node{host: at, name: fmt.Sprint("n", number)}
+	n.Server = skerry.New(c.t, skerry.Options{
+		Binary: n.program(c.bin), Listen: n.ip() + ":5000", Dial: c.net.dial,
+		Args: append([]string{"--node", n.name, "--name", n.ip()}, args...),
+	})
 	return n
 }
 
