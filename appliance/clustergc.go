@@ -21,7 +21,9 @@ const (
 )
 
 // elsewhere calls f for every other node, all at once, and returns those for which it failed.
-func (a *Appliance) elsewhere(ctx context.Context, limit time.Duration, f func(context.Context, meta.Node) error) []meta.Node {
+func (a *Appliance) elsewhere(
+	ctx context.Context, limit time.Duration, f func(context.Context, meta.Node) error,
+) []meta.Node {
 	if a.cluster.client == nil {
 		return nil
 	}

@@ -81,7 +81,7 @@ func (a *Appliance) scrubOne(
 	case errors.Is(err, blobstore.ErrNotFound): // collected meanwhile
 		return nil
 	case errors.Is(err, blobstore.ErrDigest):
-		a.log.ErrorContext(ctx, "blob is damaged: "+a.remedy(), "digest", b.Digest)
+		a.log.ErrorContext(ctx, "blob is damaged", "digest", b.Digest, "remedy", a.remedy())
 		report.Damaged = append(report.Damaged, b.Digest)
 		a.lost(ctx, b.Digest)
 	case err != nil:

@@ -110,12 +110,12 @@ func (n *node) want(_ context.Context, _ string, ds []digest.Digest) error {
 }
 
 // hear notes a call without words. It fails as commands do.
-func (n *node) hear(call string) error {
+func (n *node) hear(ctx context.Context, call string) error {
 	n.mu.Lock()
 	n.told = append(n.told, call)
 	f := n.propose
 	n.mu.Unlock()
-	_, _, err := f(context.Background(), nil)
+	_, _, err := f(ctx, nil)
 	return err
 }
 
@@ -167,8 +167,8 @@ func newNode(tb testing.TB, dir, server string) *node {
 		Status: func(context.Context) peer.Status {
 			return peer.Status{Server: server, Term: 3, LastContact: time.Second}
 		},
-		Renew:  func(context.Context) error { return n.hear("renew") },
-		Sweep:  func() { _ = n.hear("sweep") },
+		Renew:  func(ctx context.Context) error { return n.hear(ctx, "renew") },
+		Sweep:  func() { _ = n.hear(context.Background(), "sweep") },
 		Public: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n.public.ServeHTTP(w, r) }),
 		Join:   n.joins, Client: n.client,
 	}

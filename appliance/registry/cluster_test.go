@@ -207,7 +207,7 @@ func TestABlobOfUnknownFateStaysPinned(t *testing.T) {
 
 func TestANodeThatMayNotPushSaysWhy(t *testing.T) {
 	w := withOthers(t, &others{})
-	for words, err := range map[string]error{"was removed from the cluster": meta.ErrNode, "older version": meta.ErrLevel} {
+	for words, err := range map[string]error{"was removed": meta.ErrNode, "older version": meta.ErrLevel} {
 		w.log.fails = err
 		a := w.do("POST", with(uploads, "digest", digest.FromString("x").String()), []byte("x")).want(503, "UNAVAILABLE")
 		if !strings.Contains(string(a.body), words) {

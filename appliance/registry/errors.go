@@ -244,18 +244,8 @@ func translateState(t target, err error) *fault {
 			message: "the blobs of this manifest have not enough copies on other nodes yet; they stay, push the manifest again",
 			cause:   err,
 		}
-	case errors.Is(err, meta.ErrNode):
-		return &fault{
-			status: http.StatusServiceUnavailable, code: codeUnavailable,
-			message: "this node was removed from the cluster and takes no pushes any more; push through another node",
-			cause:   err,
-		}
-	case errors.Is(err, meta.ErrLevel):
-		return &fault{
-			status: http.StatusServiceUnavailable, code: codeUnavailable,
-			message: "nodes of this registry run an older version, which does not know this change; upgrade all of them",
-			cause:   err,
-		}
+	case errors.Is(err, meta.ErrNode), errors.Is(err, meta.ErrLevel):
+		return notOfTheCluster(err)
 	case errors.Is(err, meta.ErrUnavailable):
 		return &fault{
 			status: http.StatusServiceUnavailable, code: codeUnavailable,
@@ -274,6 +264,16 @@ func translateState(t target, err error) *fault {
 		status: http.StatusInternalServerError, code: codeUnknown, message: "internal error; see the registry's log",
 		cause: err,
 	}
+}
+
+// notOfTheCluster says why this node may not change anything that others may.
+func notOfTheCluster(err error) *fault {
+	f := &fault{status: http.StatusServiceUnavailable, code: codeUnavailable, cause: err}
+	f.message = "nodes of this registry run an older version, which does not know this change; upgrade all of them"
+	if errors.Is(err, meta.ErrNode) {
+		f.message = "this node was removed from the cluster and takes no pushes any more; push through another node"
+	}
+	return f
 }
 
 // unknown is the 404 for what t names.

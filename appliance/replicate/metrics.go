@@ -35,8 +35,8 @@ func newMetrics() *metrics {
 		}, []string{"outcome"}),
 		blobs: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "skerry_replicate_blobs",
-			Help: "Blobs as of the last look at all: with too few copies for longer than a push takes (short), with none (lost), to be fetched by this " +
-				"node (fetch), held by it without need (surplus).",
+			Help: "Blobs as of the last look at all: with too few copies for longer than a push takes (short), " +
+				"with none (lost), to be fetched by this node (fetch), held by it without need (surplus).",
 		}, []string{"state"}),
 	}
 	m.scanned(Report{})

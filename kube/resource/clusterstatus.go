@@ -55,7 +55,8 @@ func (c Cluster) degraded(add func(reason, text string)) {
 		add("BlobsLost", fmt.Sprintf("%d blobs are on no node any more: push them again, or restore a backup", c.Lost))
 	}
 	if n := c.Short - c.Lost; n > 0 {
-		add("CopiesMissing", fmt.Sprintf("%d blobs have fewer copies, or in fewer zones, than topologySpreadConstraints ask for", n))
+		add("CopiesMissing", fmt.Sprintf(
+			"%d blobs have fewer copies, or in fewer zones, than topologySpreadConstraints ask for", n))
 	}
 }
 

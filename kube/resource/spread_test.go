@@ -20,13 +20,22 @@ func TestConstraintsBecomeASpread(t *testing.T) {
 		given []string
 		want  resource.Spread
 	}{
-		"none":           {nil, resource.Spread{Host: one(1, true), Zone: one(1, false)}},
-		"host":           {[]string{constraint(host, must, "1")}, resource.Spread{Host: one(1, true)}},
-		"zone":           {[]string{constraint(zone, may, "2")}, resource.Spread{Zone: one(2, false)}},
-		"both":           {[]string{constraint(zone, must, "1"), constraint(host, may, "1")}, resource.Spread{Host: one(1, false), Zone: one(1, true)}},
-		"must wins":      {[]string{constraint(zone, may, "1"), constraint(zone, must, "3")}, resource.Spread{Zone: one(3, true)}},
-		"must wins last": {[]string{constraint(zone, must, "3"), constraint(zone, may, "1")}, resource.Spread{Zone: one(3, true)}},
-		"another":        {[]string{constraint(rack, must, "1")}, resource.Spread{Host: one(1, true), Zone: one(1, false)}},
+		"none": {nil, resource.Spread{Host: one(1, true), Zone: one(1, false)}},
+		"host": {[]string{constraint(host, must, "1")}, resource.Spread{Host: one(1, true)}},
+		"zone": {[]string{constraint(zone, may, "2")}, resource.Spread{Zone: one(2, false)}},
+		"both": {
+			[]string{constraint(zone, must, "1"), constraint(host, may, "1")},
+			resource.Spread{Host: one(1, false), Zone: one(1, true)},
+		},
+		"must wins": {
+			[]string{constraint(zone, may, "1"), constraint(zone, must, "3")},
+			resource.Spread{Zone: one(3, true)},
+		},
+		"must wins last": {
+			[]string{constraint(zone, must, "3"), constraint(zone, may, "1")},
+			resource.Spread{Zone: one(3, true)},
+		},
+		"another": {[]string{constraint(rack, must, "1")}, resource.Spread{Host: one(1, true), Zone: one(1, false)}},
 	} {
 		doc := store(t, "apiVersion: imageregistry.operator.openshift.io/v1\nkind: Config\nmetadata: {name: cluster}\n"+
 			"spec: {topologySpreadConstraints: ["+strings.Join(c.given, ", ")+"]}")
