@@ -89,7 +89,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err 
 	}()
 
 	// To the world: certificates, accounts, surfaces.
-	if err := a.openTLS(); err != nil { //nolint:contextcheck // what it loads is read from this node
+	if err := a.openTLS(); err != nil {
 		return nil, err
 	}
 	if err := a.initAdmin(ctx); err != nil {

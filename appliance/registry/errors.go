@@ -238,6 +238,14 @@ func translateState(t target, err error) *fault {
 			message: "a manifest of this repository references the blob; delete the manifest first",
 			detail:  map[string]string{"digest": t.digest.String()},
 		}
+	}
+	return translateCluster(err)
+}
+
+// translateCluster continues translateState with what other nodes have to do with it, and
+// with time.
+func translateCluster(err error) *fault {
+	switch {
 	case errors.Is(err, ErrCopies):
 		return &fault{
 			status: http.StatusServiceUnavailable, code: codeUnavailable,

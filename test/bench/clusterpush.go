@@ -173,7 +173,8 @@ func pushLarge(ctx context.Context, s *Server, repo string, d digest.Digest, l L
 		return err
 	}
 	m := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,`+
-		`"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":2},"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":%q,"size":%d}]}`,
+		`"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":%q,"size":2},`+
+		`"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":%q,"size":%d}]}`,
 		manifestType, c, d, l.size)
 	return s.client.putManifest(ctx, repo, digest.FromBytes(m).String(), manifestType, m)
 }

@@ -69,7 +69,8 @@ func (p plan) rows() []row {
 		{"a look at all blobs, on every node: CPU", fmt.Sprintf("%d × %s", blobs, wantedOfHundred), spell(scan)},
 		{"the same with its rests", fmt.Sprintf("× %d", 1+scanRest), spell(scan * (1 + scanRest))},
 		{
-			"the leader sends, of the log", fmt.Sprintf("%.0f/s × %d × %d B × %d", p.pushes, entriesPerImage, entryBytes, p.nodes-1),
+			"the leader sends, of the log",
+			fmt.Sprintf("%.0f/s × %d × %d B × %d", p.pushes, entriesPerImage, entryBytes, p.nodes-1),
 			bytesOf(logRate*float64(p.nodes-1)) + "/s",
 		},
 		{

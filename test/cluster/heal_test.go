@@ -206,7 +206,8 @@ func TestCollectedBlobsGoFromAllDisks(t *testing.T) {
 	away.Restart()
 	c.eventually("nobody has anything", nowhere(c.nodes))
 	for _, n := range c.nodes {
-		if status, _, _ := n.Do(http.MethodGet, blobPath(a.repo, a.blobs[0].digest), nil, nil); status != http.StatusNotFound {
+		status, _, _ := n.Do(http.MethodGet, blobPath(a.repo, a.blobs[0].digest), nil, nil)
+		if status != http.StatusNotFound {
 			t.Errorf("%s answers %d for what was collected", n.name, status)
 		}
 		n.command("check")
