@@ -20,8 +20,8 @@ import (
 //     TestAnImageOutlivesTheDiskThatTookIt, which destroys the disk at the worst instant.
 //     Here they are made within milliseconds, and no lost disk was the only one.
 //   - Condemned blobs unlinked without asking once more whether they came back (unlink
-//     does not call keeps): TestASweepLeavesWhatCameBack, by skerry check. Here it takes
-//     luck: a minute of chaos did not notice.
+//     does not call keeps): TestASweepLeavesWhatCameBack noticed while a collection swept
+//     one node alone. Now all sweep at once, and nothing here notices.
 //
 // The seed fixes the order of faults and what workers do first; not how long things
 // take, so that a failure may need some tries to come again. CHAOS_LOGS keeps the logs.
