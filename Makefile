@@ -7,9 +7,15 @@
 GO      ?= go
 DATA    ?= data
 LISTEN  ?= localhost:5000
+# Of the first of three nodes.
+PORT    ?= 5001
 FUZZTIME ?= 1m
 SUMMARY ?= bin/summary
 BENCH   ?=
+# make chaos: how long, the seed of its faults (default a random one), and among how many nodes.
+CHAOS   ?= 1h
+SEED    ?=
+NODES   ?= 3
 # JSON=-json makes the test targets report events, which test/tally counts.
 JSON    ?=
 
@@ -23,6 +29,7 @@ PROMTOOL = $$(packaging/tools/unpack prometheus)
 RACE     = gcc=gcc /usr/include/stdlib.h=libc6-dev
 DEBIAN   = skopeo=skopeo podman=podman buildah=buildah ctr=containerd zstd=zstd
 FUSE     = fusermount3=fuse3
+NETNS    = ip=iproute2 iptables=iptables
 ACME     = pebble=pebble pebble-challtestsrv=pebble
 PACKAGE  = debootstrap=debootstrap lintian=lintian rpm=rpm rpmlint=rpmlint systemd-analyze=systemd man=man-db \
            mandoc=mandoc zsh=zsh fish=fish skopeo=skopeo podman=podman runc=runc \
@@ -30,6 +37,8 @@ PACKAGE  = debootstrap=debootstrap lintian=lintian rpm=rpm rpmlint=rpmlint syste
 DIST     = $(GO) run -C packaging/build -buildvcs=false . -root ../..
 # What unpacks a system must be root; everything is built before, by whoever runs make.
 ASROOT   = $(if $(filter 0,$(shell id -u)),,-exec 'sudo -E')
+# The same with the programs of PATH.
+AMONGROOT = $(if $(filter 0,$(shell id -u)),,-exec "sudo -E env PATH=$$PATH")
 VERSION ?=
 # The object stores that test/storage runs.
 STORES   = $$(packaging/tools/install test/storage/servers):$$(packaging/tools/npm test/storage/azurite)
@@ -39,7 +48,7 @@ SMALLER  = disable_grpc_modules
 E2E      = $(GO) test -buildvcs=false $(JSON) -count=1
 
 .DEFAULT_GOAL := check
-.PHONY: help check build run test packages tools unit race lint fmt vuln fuzz bench bench-peers conformance clients acme storage alerts crash dist image packaging clean
+.PHONY: help check build run cluster-demo test packages tools unit race lint fmt vuln fuzz bench bench-peers bench-cluster conformance clients acme storage alerts crash cluster chaos dist image packaging clean
 
 check: build lint unit ## everything a change must pass, without other people's programs
 
@@ -49,12 +58,15 @@ build: ## the static binary, bin/skerry, reproducible
 run: build ## build, and serve https://localhost:5000 with its data under ./data
 	bin/skerry serve --data $(DATA) --listen $(LISTEN)
 
+cluster-demo: build ## build, and serve one registry by three nodes on 127.0.0.1:5001 to 5003, with data under ./data/demo
+	@packaging/demo/cluster bin/skerry $(DATA)/demo $(PORT)
+
 test: build ## everything: installs what it needs, runs every test, ends with "N passed, N failed"
 	@mkdir -p $(dir $(SUMMARY))
-	$(GO) run -buildvcs=false ./test/tally -summary $(SUMMARY) packages unit+tools lint conformance clients+acme storage alerts crash packaging
+	$(GO) run -buildvcs=false ./test/tally -summary $(SUMMARY) packages unit+tools lint conformance clients+acme storage alerts crash cluster packaging
 
 packages: ## the Debian packages that tests need, if they are missing
-	@packaging/tools/packages $(RACE) $(DEBIAN) $(FUSE) $(ACME) $(NODE) $(PACKAGE)
+	@packaging/tools/packages $(RACE) $(DEBIAN) $(FUSE) $(ACME) $(NETNS) $(NODE) $(PACKAGE)
 
 tools: ## the pinned Go tools, built once and kept in ~/.cache/skerry-tools
 	@packaging/tools/install packaging/tools
@@ -91,12 +103,19 @@ bench: ## compare Go benchmarks with the commit BASE (default main)
 bench-peers: build ## the same work against Skerry and distribution's own registry, as a table
 	$(GO) run -buildvcs=false ./test/bench $(BENCH)
 
+bench-cluster: build ## the same work against three nodes and against one, as a table
+	$(GO) run -buildvcs=false ./test/bench -cluster $(BENCH)
+
 conformance: build ## the OCI distribution specification, section by section, against bin/skerry
 	$(E2E) -tags conformance -timeout 15m ./test/conformance
 
 clients: build ## skopeo, podman, buildah, ctr, crane, regctl, helm, cosign and oras-go against bin/skerry
 	@packaging/tools/packages $(DEBIAN)
 	bin=$(CLIENTS) && PATH="$$bin:$$PATH" $(E2E) -tags clients -timeout 20m ./test/clients
+
+cluster: build ## several nodes in network namespaces: lose, cut, pause and replace them, with clients between them; chaos
+	@packaging/tools/packages $(DEBIAN) $(NETNS)
+	bin=$(CLIENTS) && export PATH="$$bin:$$PATH" && $(E2E) $(AMONGROOT) -tags cluster -timeout 30m ./test/cluster
 
 alerts: ## alert rules, that they fire and when, and the dashboard's queries, by promtool
 	bin=$(PROMTOOL) && PATH="$$bin:$$PATH" $(E2E) -tags alerts ./test/alerts
@@ -112,6 +131,10 @@ storage: build ## blobs in S3, Google Cloud Storage and Azure, as versitygw, fak
 crash: build ## kill it, or cut its power, at the worst instants and look at what is left
 	@packaging/tools/packages $(FUSE)
 	$(E2E) -tags crash -timeout 30m ./test/crash/...
+
+chaos: build ## an hour of chaos (CHAOS) among three nodes (NODES); it tells its SEED, to repeat it
+	@packaging/tools/packages $(NETNS)
+	CHAOS=$(CHAOS) SEED=$(SEED) NODES=$(NODES) $(E2E) $(ASROOT) -v -tags cluster -run 'TestChaos$$' -timeout 0 ./test/cluster
 
 dist: ## deb and rpm for amd64 and arm64, and SHA256SUMS, in dist/ (VERSION, else git describe)
 	@rm -f dist/*.deb dist/*.rpm

@@ -33,8 +33,10 @@ type Appliance struct {
 	opened, started time.Time // this appliance, and the first of those that it goes on for
 	metrics         *metrics
 	dir             *dataDir
+	cluster         cluster
 	db              *meta.DB
-	node            *raft.Node
+	node            *raft.Node    // nil at rest
+	standing        raft.Standing // at rest
 	meta            *meta.Store
 	place           place // where blobs are
 	blobs           bytesStore
@@ -50,13 +52,16 @@ type Appliance struct {
 	metricsListener net.Listener // nil: metrics are served on the public address only
 	addr            net.Addr
 
-	collecting sync.Mutex   // one collection at a time; held for its whole run
-	sweeping   sync.RWMutex // held for reading while blobs are unlinked, for writing while a backup needs them
-	pruned     lastPrune    // for status
-	pressure   atomic.Int64 // blobstore.Pressure as of the last look
-	closing    atomic.Bool  // a stop was asked for: readiness says no
-	traffic    traffic      // of the public address
-	live       live         // the configuration as of the last reload
+	collecting sync.Mutex    // one collection at a time; held for its whole run
+	sweeping   sync.RWMutex  // held for reading while blobs are unlinked, for writing while a backup needs them
+	confirmed  atomic.Bool   // the metadata here has what this node said in an earlier process
+	sweepSoon  chan struct{} // told when garbage was collected elsewhere
+	unsettled  unsettled     // pushed, and perhaps linked
+	pruned     lastPrune     // for status
+	pressure   atomic.Int64  // blobstore.Pressure as of the last look
+	closing    atomic.Bool   // a stop was asked for: readiness says no
+	traffic    traffic       // of the public address
+	live       live          // the configuration as of the last reload
 
 	httpSecret string               // of the Config object when Open read it
 	rule       atomic.Pointer[rule] // what the objects say; never nil
@@ -99,6 +104,7 @@ func Open(ctx context.Context, cfg Config, log *slog.Logger) (_ *Appliance, err 
 	if err := a.openRegistry(ctx); err != nil {
 		return nil, err
 	}
+	a.openPeers(ctx)
 	if err := a.openMetrics(); err != nil {
 		return nil, err
 	}
@@ -119,6 +125,7 @@ func openStores(ctx context.Context, cfg Config, log *slog.Logger, atRest bool) 
 	a := &Appliance{
 		cfg: cfg, log: log, atRest: atRest, opened: time.Now(), started: time.Now(), metrics: newMetrics(),
 		gates: make(map[string]*gate), reconsider: make(chan struct{}, 1), reopening: make(chan struct{}),
+		sweepSoon: make(chan struct{}, 1), unsettled: unsettled{some: make(chan struct{}, 1)},
 	}
 	if cfg.from != nil {
 		a.started = cfg.from.started
@@ -139,18 +146,24 @@ func openStores(ctx context.Context, cfg Config, log *slog.Logger, atRest bool) 
 	if err := a.openDisk(); err != nil {
 		return nil, err
 	}
+
+	// With the other nodes, if there are any: trust, and agreement over it.
+	if err := a.openCluster(ctx); err != nil {
+		return nil, err
+	}
 	if a.db, err = meta.OpenDB(meta.DBConfig{Dir: a.dir.join(metaName), Log: log}); err != nil {
 		return nil, fmt.Errorf("open metadata: %w", err)
 	}
-
-	// With the other nodes: agreement. There are none yet; the log is the same.
 	if err := a.agree(ctx); err != nil {
 		return nil, err
 	}
 	if err := a.openPlace(ctx); err != nil {
 		return nil, err
 	}
-	return a, a.claimBucket(ctx)
+	if err := a.claimBucket(ctx); err != nil {
+		return nil, err
+	}
+	return a, a.openCopies()
 }
 
 // disk is what every storage uses of this disk.
@@ -175,14 +188,9 @@ func (a *Appliance) openDisk() error {
 	return nil
 }
 
-// agree starts the log that every change of the metadata goes through.
-func (a *Appliance) agree(ctx context.Context) error {
-	id, err := a.dir.nodeID(a.cfg.Node)
-	if err != nil {
-		return err
-	}
-	a.node, err = raft.Start(raft.Config{
-		NodeID:      id,
+// logConfig is what the log is to be like.
+func (a *Appliance) logConfig() raft.Config {
+	cfg := raft.Config{
 		Dir:         a.dir.join(raftName),
 		Log:         a.log,
 		SegmentSize: a.cfg.LogSegmentBytes,
@@ -191,12 +199,23 @@ func (a *Appliance) agree(ctx context.Context) error {
 		SnapshotThreshold: a.cfg.LogSnapshotEntries,
 		SnapshotInterval:  a.cfg.LogSnapshotEvery,
 		TrailingLogs:      a.cfg.LogTrailingEntries,
-	}, stateMachine{a.db})
-	if errors.Is(err, raft.ErrMismatch) || errors.Is(err, raft.ErrDamaged) {
-		return fmt.Errorf("%w: put back what was moved, or build a new data directory with skerry restore", err)
 	}
+	a.raftConfig(&cfg)
+	return cfg
+}
+
+// agree starts the log that every change of the metadata goes through.
+func (a *Appliance) agree(ctx context.Context) (err error) {
+	if a.atRest {
+		return a.replay()
+	}
+	a.node, err = raft.Start(a.logConfig(), stateMachine{a.db})
 	if err != nil {
-		return fmt.Errorf("start raft: %w", err)
+		return misfit(err)
+	}
+	a.meta = meta.NewStore(a.db, proposer{a.node}, meta.StoreConfig{Grace: a.cfg.Grace, Self: a.self})
+	if len(a.node.Members()) > 1 || a.cluster.member != nil {
+		return a.catchUp(ctx)
 	}
 	err = a.node.WaitLeader(ctx)
 	if errors.Is(err, raft.ErrFull) { // reads go on, and the log by itself when there is room (I9)
@@ -206,9 +225,46 @@ func (a *Appliance) agree(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("wait for the metadata log: %w", err)
 	}
-	a.meta = meta.NewStore(a.db, proposer{a.node}, meta.StoreConfig{Grace: a.cfg.Grace})
 	return nil
 }
+
+// misfit says what to do about a log that cannot be opened.
+func misfit(err error) error {
+	if errors.Is(err, raft.ErrMismatch) || errors.Is(err, raft.ErrDamaged) {
+		return fmt.Errorf("%w: put back what was moved, or build a new data directory with skerry restore", err)
+	}
+	return err
+}
+
+// catchUp waits for the others: a new member for as long as it takes to get their
+// metadata; another one hardly, for what it has can be served without them (I8).
+func (a *Appliance) catchUp(ctx context.Context) error {
+	accounts, err := a.meta.Accounts()
+	if err != nil {
+		return err
+	}
+	if len(accounts) == 0 {
+		a.log.InfoContext(ctx, "waiting for the metadata of the cluster")
+		if err := a.node.ReadIndex(ctx); err != nil {
+			return fmt.Errorf("wait for the metadata of the cluster: %w", err)
+		}
+		return nil
+	}
+	a.catchUpBriefly(ctx)
+	return nil
+}
+
+// catchUpBriefly waits until this node knows what the others do, if that can be had.
+func (a *Appliance) catchUpBriefly(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, catchUpMax)
+	defer cancel()
+	if err := a.node.ReadIndex(ctx); err != nil {
+		a.log.WarnContext(ctx, "going on without the others, with what is here", "err", err)
+	}
+}
+
+// catchUpMax is how long a start, or a backup, waits for the other nodes.
+const catchUpMax = time.Second
 
 func (a *Appliance) openRegistry(ctx context.Context) error {
 	secret, err := a.meta.InitSecret(ctx, "registry-http", []byte(rand.Text()))
@@ -220,8 +276,9 @@ func (a *Appliance) openRegistry(ctx context.Context) error {
 	}
 	a.registry, err = registry.Handler(ctx, registry.Config{
 		Meta:       a.meta,
-		Blobs:      a.blobs,
+		Blobs:      a.bytes(),
 		Redirect:   a.redirect(),
+		Cluster:    registryCluster{a},
 		Auth:       registryAuth{a.authority},
 		Audit:      a.registryEvent,
 		Log:        a.log,
@@ -250,9 +307,18 @@ func (a *Appliance) MetricsAddr() net.Addr {
 func (a *Appliance) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.serve(ctx) })
+	g.Go(func() error { return a.servePeers(ctx) })
+	g.Go(func() error { return a.registerLoop(ctx) })
+	g.Go(func() error { return a.sightLoop(ctx) })
+	g.Go(func() error { return a.leadLoop(ctx) })
+	if a.cluster.copies != nil {
+		g.Go(func() error { return a.cluster.copies.Run(ctx) })
+	}
 	g.Go(func() error { return a.db.Run(ctx) })
 	g.Go(func() error { return a.diskLoop(ctx) })
 	g.Go(func() error { return a.logLoop(ctx) })
+	g.Go(func() error { return a.sweepLoop(ctx) })
+	g.Go(func() error { return a.settleLoop(ctx) })
 	g.Go(func() error { return a.collectLoop(ctx) })
 	g.Go(func() error { return a.pruneLoop(ctx) })
 	g.Go(func() error { return a.objectLoop(ctx) })
@@ -291,6 +357,7 @@ func (a *Appliance) Close() error {
 	if a.node != nil {
 		errs = append(errs, a.node.Close())
 	}
+	errs = append(errs, a.closeCluster())
 	if a.db != nil {
 		errs = append(errs, a.db.Close())
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
@@ -48,9 +49,14 @@ type archiveInfo struct {
 // metadata is one read transaction, blobs never change, and none is unlinked
 // until the archive is written. A damaged or missing blob does not spoil the
 // rest; the tail names it.
+//
+// Any node writes the same archive: what others hold is read from them. They go on
+// collecting meanwhile, so a blob may be missing that nothing has referred to for the
+// grace period. Without a leader the archive holds what this node knows.
 func (a *Appliance) backup(ctx context.Context, w io.Writer) error {
 	a.sweeping.Lock()
 	defer a.sweeping.Unlock()
+	a.catchUpBriefly(ctx)
 	info := archiveInfo{Format: archiveFormat, Version: Version(), Node: a.cfg.Node, Created: time.Now().UTC()}
 	owner, err := a.storageOwner(ctx) // before the snapshot, which then has it too
 	if err != nil && a.bucket != nil {
@@ -71,8 +77,20 @@ func (a *Appliance) backup(ctx context.Context, w io.Writer) error {
 	if err := ar.addJSON(archiveTail, info); err != nil {
 		return err
 	}
-	a.log.InfoContext(ctx, "backup written", "blobs", info.Blobs, "bytes", info.Bytes, "damaged", len(info.Damaged))
+	level := slog.LevelInfo
+	if len(info.Damaged) > 0 {
+		level = slog.LevelWarn
+	}
+	a.log.Log(ctx, level, "backup written", "blobs", info.Blobs, "bytes", info.Bytes, "damaged", len(info.Damaged))
 	return ar.tw.Close()
+}
+
+// openOnce opens a blob of this disk, or of another node's.
+func (a *Appliance) openOnce(ctx context.Context, d digest.Digest) (io.ReadSeekCloser, error) {
+	if a.cluster.copies == nil {
+		return a.blobs.Open(ctx, d)
+	}
+	return a.cluster.copies.Store().OpenOnce(ctx, d)
 }
 
 // archivedBlob is a blob that the archive should hold.
@@ -99,7 +117,7 @@ func (a *Appliance) backupMetadata(
 	if err := ar.add(archiveDB, snap.Size, snap); err != nil {
 		return nil, err
 	}
-	for b, err := range snap.Blobs() {
+	for b, err := range snap.AllBlobs() {
 		if err != nil {
 			return nil, err
 		}
@@ -132,7 +150,7 @@ func (a *Appliance) backupBlobs(ctx context.Context, ar *archiver, blobs []archi
 
 // backupBlob reports whether the bytes were what their name says.
 func (a *Appliance) backupBlob(ctx context.Context, ar *archiver, b archivedBlob) (ok bool, err error) {
-	f, err := a.blobs.Open(ctx, b.digest)
+	f, err := a.openOnce(ctx, b.digest)
 	if away(err) {
 		return false, err
 	}

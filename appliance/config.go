@@ -55,9 +55,25 @@ type Config struct {
 	// MetricsAnywhere allows a MetricsListen that is not loopback.
 	MetricsAnywhere bool
 
-	// Node and Zone are what this node is called, in status and, later, to its
-	// peers. Node defaults to the host name.
+	// Node and Zone are what this node is called, in status and to the others, and
+	// where it stands. Node defaults to the host name.
 	Node, Zone string
+	// Advertise is how other nodes reach this one, host:port: a name, resolved at each
+	// dial. Default the address of PeerListen or Listen, by the host name where that
+	// is all addresses.
+	Advertise string
+	// PeerListen is a further address for other nodes alone, host:port. Default none:
+	// they come by Listen, which needs TLS there.
+	PeerListen string
+	// Join is the address of a node, host:port or https URL, whose cluster a new data
+	// directory is to become a member of, with Token from "skerry cluster token
+	// create". A member does not look at them any more.
+	Join, Token string
+	// Witness has this node vote, and keep no blobs. Only for one that joins.
+	Witness bool
+	// RepairAfter is how long a node may be away before its copies are made
+	// elsewhere. Default 15 min.
+	RepairAfter time.Duration
 
 	// AuditLog is the file that gets a JSON line for each push, delete, refused
 	// login and act of an administrator. Default: the ordinary log gets them.
@@ -139,6 +155,7 @@ func Defaults() Config {
 		Data:         "data",
 		Listen:       ":5000",
 		TLS:          TLSSelf,
+		RepairAfter:  15 * time.Minute,
 		Grace:        24 * time.Hour,
 		CollectEvery: 24 * time.Hour,
 		CollectFirst: 10 * time.Minute,

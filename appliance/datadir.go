@@ -18,6 +18,7 @@ const (
 	conditionsName = "conditions"       // since when conditions are what they are
 	nodeIDName     = "node-id"          // who this disk is
 	passwordName   = "admin-password"   // of the account made at the first start
+	memberName     = "member"           // of which cluster, if others founded it
 	scrubName      = "scrub"            // how far the slow scrub came
 	socketName     = "skerry.sock"      // the control API for whoever owns the directory
 	storageName    = "storage"          // blobstore

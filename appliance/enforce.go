@@ -16,9 +16,14 @@ import (
 	"skerry.dev/skerry/tls"
 )
 
-// enforceEvery is how often it is looked whether objects, or what they refer
-// to, have changed by other ways than through this node.
-const enforceEvery = 5 * time.Second
+const (
+	// enforceEvery is how often it is looked whether objects, or what their conditions
+	// are about, have changed by other ways than through this node.
+	enforceEvery = 5 * time.Second
+	// renderEvery is how often conditions are looked at though nothing is known to have
+	// changed: certificates end by themselves.
+	renderEvery = time.Minute
+)
 
 var errRemoved = errors.New("the registry is removed (managementState of config.imageregistry/cluster): " +
 	"its data stays, and Managed brings it back")
@@ -64,6 +69,9 @@ func (a *Appliance) takeOver(ctx context.Context) bool {
 	}
 	a.expose(ctx, before, next)
 	a.rule.Store(next)
+	if before.Spread != c.Spread && a.cluster.copies != nil {
+		a.cluster.copies.Poke()
+	}
 	if before.Verbosity != c.Verbosity && a.cfg.Verbosity != nil {
 		a.cfg.Verbosity(levelOf(c.Verbosity))
 	}
@@ -92,9 +100,16 @@ func (a *Appliance) observe(ctx context.Context) {
 	a.noteTransitions(ctx)
 }
 
-// objectLoop enforces what other nodes agreed on, and sees certificates end.
+// objectLoop enforces what other nodes agreed on, and sees conditions change. To
+// look whether it has to costs nearly nothing, to do it reads and renders objects.
 func (a *Appliance) objectLoop(ctx context.Context) error {
+	var seen circumstances
 	for every(ctx, enforceEvery) {
+		now := a.circumstances(time.Now())
+		if v := a.verdict.Load(); now == seen && (v == nil || v.move == nil) { // else a storage is to be tried again
+			continue
+		}
+		seen = now
 		a.enforce(ctx)
 	}
 	return nil

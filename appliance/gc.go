@@ -2,36 +2,47 @@ package appliance
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
-	"skerry.dev/skerry/blobstore"
 	"skerry.dev/skerry/meta"
 )
 
-// sweepBatch is how many blobs are unlinked between two entries in the log.
-const sweepBatch = 256
-
-// collectLoop collects garbage now and then until ctx ends. What an earlier
-// process condemned and did not unlink is swept at once.
+// collectLoop collects garbage now and then until ctx ends, on the node that leads.
 func (a *Appliance) collectLoop(ctx context.Context) error {
-	if err := a.sweep(ctx); err != nil {
-		a.log.WarnContext(ctx, "sweep stopped", "err", err)
-	}
-	pause := func(c Config) time.Duration { return c.CollectFirst }
+	first := func(c Config) time.Duration { return c.CollectFirst }
+	pause := first
 	for a.every(ctx, pause) {
+		if pause = first; !a.leading() {
+			continue // and looks again: it may lead by then
+		}
+		silent := a.renewElsewhere(ctx)
+		if a.promised(silent) {
+			a.log.InfoContext(ctx, "garbage is not collected while nodes are away that may have promised blobs to clients",
+				"away", names(silent), "longest", a.config().Grace)
+			continue
+		}
 		pause = func(c Config) time.Duration { return c.CollectEvery }
-		if _, err := a.collect(ctx, false); err != nil {
+		if _, err := a.collectHere(ctx, false); err != nil {
 			a.log.WarnContext(ctx, "garbage collection stopped", "err", err)
 		}
 	}
 	return nil
 }
 
-// collect lets the metadata decide what nothing refers to, and unlinks it.
+// collect is a collection that an operator asks for, on whichever node.
+func (a *Appliance) collect(ctx context.Context, dryRun bool) (meta.CollectReport, error) {
+	if !dryRun {
+		if silent := a.renewElsewhere(ctx); a.promised(silent) {
+			a.log.WarnContext(ctx, "garbage is collected without nodes that may have promised blobs to clients: "+
+				"those have to push them again", "away", names(silent))
+		}
+	}
+	return a.collectHere(ctx, dryRun)
+}
+
+// collectHere lets the metadata decide what nothing refers to, and unlinks it.
 // An error stops it (I3): what was not decided stays.
-func (a *Appliance) collect(ctx context.Context, dryRun bool) (report meta.CollectReport, err error) {
+func (a *Appliance) collectHere(ctx context.Context, dryRun bool) (report meta.CollectReport, err error) {
 	a.collecting.Lock()
 	defer a.collecting.Unlock()
 	defer a.metrics.gc.ended(dryRun, time.Now(), &err)
@@ -42,47 +53,8 @@ func (a *Appliance) collect(ctx context.Context, dryRun bool) (report meta.Colle
 	a.metrics.waitingBytes.Set(float64(report.WaitingBytes))
 	a.log.InfoContext(ctx, "garbage collected", "blobs", report.Blobs, "bytes", report.Bytes,
 		"manifests", report.Manifests, "kept", report.Kept, "waiting", report.Waiting)
+	a.sweepElsewhere(ctx)
 	return report, a.sweep(ctx)
-}
-
-// sweep unlinks condemned blobs. Between the decision and the unlink the same
-// bytes may have been pushed again: the blob store asks once more, with the
-// blob locked, and leaves what an upload holds for the next sweep.
-func (a *Appliance) sweep(ctx context.Context) error {
-	if !a.sweeping.TryRLock() {
-		return nil // a backup reads the blobs; the next sweep comes
-	}
-	defer a.sweeping.RUnlock()
-	var after uint64
-	for {
-		items, err := a.meta.Trash(after, sweepBatch)
-		if err != nil || len(items) == 0 {
-			return err
-		}
-		after = items[len(items)-1].ID
-		gone, err := a.unlink(ctx, items)
-		if len(gone) > 0 {
-			err = errors.Join(err, a.meta.Swept(ctx, gone))
-		}
-		if err != nil {
-			return fmt.Errorf("sweep: %w", err)
-		}
-	}
-}
-
-func (a *Appliance) unlink(ctx context.Context, items []meta.TrashItem) (gone []uint64, err error) {
-	for _, item := range items {
-		freed, err := a.blobs.Remove(ctx, item.Digest, func() (bool, error) { return a.meta.Known(item.Digest) })
-		switch {
-		case errors.Is(err, blobstore.ErrPinned):
-		case err != nil:
-			return gone, err
-		default:
-			a.metrics.freed(freed)
-			gone = append(gone, item.ID)
-		}
-	}
-	return gone, nil
 }
 
 // purgeLoop drops uploads that nobody continues, and damaged bytes that nobody

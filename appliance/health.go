@@ -89,11 +89,17 @@ func (a *Appliance) status(ctx context.Context) (api.Status, error) {
 		},
 		TLS:        a.tlsStatus(),
 		Storage:    a.storageStatus(),
+		Cluster:    a.clusterStatus(),
 		Contents:   contents,
 		Conditions: conditions,
 	}
 	for _, b := range damaged {
-		if _, err := a.blobs.Stat(ctx, b.Digest); errors.Is(err, blobstore.ErrNotFound) { // else it was pushed again
+		if _, err := a.blobs.Stat(ctx, b.Digest); !errors.Is(err, blobstore.ErrNotFound) {
+			continue // it was pushed again, or fetched
+		}
+		if missed, err := a.missed(b.Digest); err != nil {
+			return api.Status{}, err
+		} else if missed {
 			s.Quarantined = append(s.Quarantined, b.Digest)
 		}
 	}

@@ -49,17 +49,22 @@ func (a *Appliance) public() http.Handler {
 	})
 }
 
-// listen opens the public address, that for ACME challenges, and the socket.
-func (a *Appliance) listen(ctx context.Context) error {
-	l, err := a.listenAs(ctx, publicSocket, "tcp", a.cfg.Listen)
-	if err != nil {
+// listenPublic opens the public address, where nobody is answered yet but other nodes:
+// this one may need them for all that follows.
+func (a *Appliance) listenPublic(ctx context.Context) (err error) {
+	if a.publicListener, err = a.listenAs(ctx, publicSocket, "tcp", a.cfg.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	a.addr = l.Addr()
+	a.addr = a.publicListener.Addr()
+	return nil
+}
+
+// listen lets clients in at the public address, and opens that for ACME challenges, and
+// the socket.
+func (a *Appliance) listen(ctx context.Context) (err error) {
 	if a.tls != nil {
-		l = a.tls.Wrap(l)
+		a.publicListener = a.tls.Wrap(a.publicListener)
 	}
-	a.publicListener = l
 	if a.cfg.ACMEHTTP != "" {
 		if a.acmeListener, err = a.listenAs(ctx, acmeSocket, "tcp", a.cfg.ACMEHTTP); err != nil {
 			return fmt.Errorf("listen for ACME challenges: %w", err)

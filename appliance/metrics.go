@@ -66,7 +66,10 @@ func (a *Appliance) openMetrics() error {
 	all := []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(),
 		m.freedBytes, m.freedBlobs, m.waitingBytes, m.prunedRevisions, m.prunedManifests, m.missingBlobs,
-		newHealth(a),
+		newHealth(a), newClusterGauges(a),
+	}
+	if a.cluster.copies != nil {
+		all = append(all, a.cluster.copies.Collectors()...)
 	}
 	for _, part := range []interface{ Collectors() []prometheus.Collector }{
 		m.registry, m.gc, m.prune, m.scrub, a.blobs, a.db, a.node, a.authority,

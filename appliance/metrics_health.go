@@ -3,7 +3,9 @@ package appliance
 import (
 	"context"
 	"errors"
+	"slices"
 
+	"github.com/opencontainers/go-digest"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"skerry.dev/skerry/blobstore"
@@ -81,13 +83,26 @@ func (a *Appliance) damaged(ctx context.Context) (n int, err error) {
 		if _, err := a.blobs.Stat(ctx, b.Digest); !errors.Is(err, blobstore.ErrNotFound) {
 			continue // pushed again
 		}
-		known, err := a.meta.Known(b.Digest)
+		missed, err := a.missed(b.Digest)
 		if err != nil {
 			return 0, err
 		}
-		if known {
+		if missed {
 			n++
 		}
 	}
 	return n, nil
+}
+
+// missed says whether d, whose bytes are not here, should be, or is nowhere else.
+func (a *Appliance) missed(d digest.Digest) (bool, error) {
+	if a.bucket != nil {
+		return a.meta.Known(d)
+	}
+	copies, err := a.meta.Copies(d)
+	if err != nil || len(copies) == 0 {
+		return false, err
+	}
+	holders := copies[0].Holders
+	return len(holders) == 0 || slices.Contains(holders, a.self()), nil
 }

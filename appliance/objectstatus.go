@@ -75,6 +75,7 @@ func (a *Appliance) configFacts(doc []byte, since resource.Since) (resource.Conf
 		Ephemeral: a.ephemeral(),
 		Bucket:    a.bucketFacts(),
 		Storage:   c.Storage.With(secret),
+		Cluster:   a.clusterFacts(),
 		Since:     since,
 	}
 	if c.State == resource.Managed && !a.place.bySettings {

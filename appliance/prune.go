@@ -57,7 +57,9 @@ func (a *Appliance) pruneLoop(ctx context.Context) error {
 		if p.Suspend || now.Before(p.Next(since)) {
 			continue
 		}
-		since = now
+		if since = now; !a.leading() {
+			continue // another node does it
+		}
 		if _, err := a.prune(ctx, api.PruneRequest{}, prunerActor); err != nil {
 			a.log.WarnContext(ctx, "pruning failed", "err", err)
 		}

@@ -85,7 +85,7 @@ func restoreInto(
 	if err := r.unpack(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.found(log); err != nil {
+	if err := r.found(ctx, log); err != nil {
 		return nil, err
 	}
 	return &r.report, nil
@@ -215,7 +215,7 @@ func (r *restorer) info(name string) (info archiveInfo, err error) {
 }
 
 // found makes the unpacked database the state of a new cluster of one node.
-func (r *restorer) found(log *slog.Logger) (err error) {
+func (r *restorer) found(ctx context.Context, log *slog.Logger) (err error) {
 	path := r.dir.join(filepath.Join(metaName, archiveDB))
 	if _, err := os.Stat(path); err != nil {
 		return errors.New("the archive holds no metadata: it is damaged")
@@ -234,6 +234,9 @@ func (r *restorer) found(log *slog.Logger) (err error) {
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := db.Install(path); err != nil {
+		return err
+	}
+	if err := db.ResetNodes(ctx); err != nil {
 		return err
 	}
 	index, position := db.Position()

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -44,6 +46,7 @@ func (a *Appliance) scrubAfter(
 	}); err != nil {
 		return report, err
 	}
+	a.lost(ctx, report.Missing...)
 	rate := blobstore.NewRate(q.BytesPerSecond)
 	for info, err := range a.blobs.All(ctx) {
 		if err != nil {
@@ -66,11 +69,11 @@ func (a *Appliance) scrubAfter(
 func (a *Appliance) scrubOne(
 	ctx context.Context, b blobstore.Info, rate *blobstore.Rate, report *api.ScrubReport,
 ) error {
-	known, err := a.meta.Known(b.Digest)
+	keep, err := a.keeps(b.Digest)
 	if err != nil {
 		return err
 	}
-	if !known {
+	if !keep {
 		return a.removeOrphan(ctx, b, report)
 	}
 	err = a.blobs.Verify(ctx, b.Digest, rate)
@@ -78,8 +81,9 @@ func (a *Appliance) scrubOne(
 	case errors.Is(err, blobstore.ErrNotFound): // collected meanwhile
 		return nil
 	case errors.Is(err, blobstore.ErrDigest):
-		a.log.ErrorContext(ctx, "blob is damaged: push or restore it again", "digest", b.Digest)
+		a.log.ErrorContext(ctx, "blob is damaged", "digest", b.Digest, "remedy", a.remedy())
 		report.Damaged = append(report.Damaged, b.Digest)
+		a.lost(ctx, b.Digest)
 	case err != nil:
 		return err
 	}
@@ -88,15 +92,40 @@ func (a *Appliance) scrubOne(
 	return nil
 }
 
+// lost says that this node has not the right bytes of these blobs, so that they are
+// fetched from others.
+func (a *Appliance) lost(ctx context.Context, ds ...digest.Digest) {
+	if a.cluster.copies == nil || len(ds) == 0 {
+		return
+	}
+	for chunk := range slices.Chunk(ds, lostBatch) {
+		if err := a.cluster.copies.Lost(ctx, chunk); err != nil {
+			// Whoever wants to read them finds out, and so does the next scrub.
+			a.log.WarnContext(ctx, "that blobs are lost is not told", "blobs", len(chunk), "err", err)
+		}
+	}
+}
+
+// lostBatch is how many lost blobs are told of at once.
+const lostBatch = 256
+
+// remedy is what to do about damage.
+func (a *Appliance) remedy() string {
+	if a.cluster.copies == nil || len(a.others()) == 0 {
+		return "push or restore it again"
+	}
+	return "it is fetched from another node that has it"
+}
+
 func (a *Appliance) removeOrphan(ctx context.Context, b blobstore.Info, report *api.ScrubReport) error {
-	if time.Since(b.Time) < a.cfg.OrphanAge {
+	if time.Since(b.Time) < a.cfg.OrphanAge || a.caughtUp(ctx) != nil {
 		return nil
 	}
 	if !a.sweeping.TryRLock() {
 		return nil // a backup reads what was known when it began; the next scrub comes
 	}
 	defer a.sweeping.RUnlock()
-	_, err := a.blobs.Remove(ctx, b.Digest, func() (bool, error) { return a.meta.Known(b.Digest) })
+	_, err := a.blobs.Remove(ctx, b.Digest, func() (bool, error) { return a.keeps(b.Digest) })
 	if errors.Is(err, blobstore.ErrPinned) {
 		return nil
 	}
@@ -114,7 +143,7 @@ func (a *Appliance) expected(ctx context.Context, f func(b meta.Blob, present bo
 		return err
 	}
 	defer func() { err = errors.Join(err, snap.Close()) }()
-	for b, err := range snap.Blobs() {
+	for b, err := range snap.Blobs(a.meta.Self()) {
 		if err != nil {
 			return err
 		}
@@ -144,7 +173,7 @@ func (a *Appliance) present(ctx context.Context, b meta.Blob) (present, known bo
 		if !errors.Is(err, blobstore.ErrNotFound) {
 			return false, false, err
 		}
-		if known, err = a.meta.Known(b.Digest); err != nil || !known {
+		if known, err = a.keeps(b.Digest); err != nil || !known {
 			return false, known, err
 		}
 	}
@@ -174,7 +203,7 @@ func (a *Appliance) check(ctx context.Context, found func(meta.Problem)) error {
 func Check(
 	ctx context.Context, data string, storage Storage, log *slog.Logger, found func(meta.Problem),
 ) (err error) {
-	if _, err := os.Stat(data); err != nil {
+	if _, err := os.Stat(filepath.Join(data, metaName)); err != nil {
 		return fmt.Errorf("no data to check: %w", err)
 	}
 	a, err := openStores(ctx, Config{

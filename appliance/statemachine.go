@@ -37,10 +37,15 @@ func (p proposer) Propose(ctx context.Context, command []byte) ([]byte, error) {
 	switch {
 	case err == nil:
 		return result, nil
-	case errors.Is(err, raft.ErrFull):
-		return nil, fmt.Errorf("%w: %w", meta.ErrFull, err)
-	case errors.Is(err, raft.ErrNoLeader), errors.Is(err, raft.ErrStopped), errors.Is(err, raft.ErrClosed):
+	case errors.Is(err, raft.ErrTooLarge):
+		return nil, err
+	case errors.Is(err, raft.ErrNoLeader):
 		return nil, fmt.Errorf("%w: %w", meta.ErrUnavailable, err)
+	case errors.Is(err, raft.ErrFull):
+		return nil, fmt.Errorf("%w: %w: %w", meta.ErrFull, meta.ErrUnsettled, err)
+	case errors.Is(err, raft.ErrStopped), errors.Is(err, raft.ErrClosed),
+		errors.Is(err, raft.ErrUnknownFate) && ctx.Err() == nil:
+		return nil, fmt.Errorf("%w: %w: %w", meta.ErrUnavailable, meta.ErrUnsettled, err)
 	}
-	return nil, err
+	return nil, fmt.Errorf("%w: %w", meta.ErrUnsettled, err)
 }

@@ -69,7 +69,7 @@ func (a *Appliance) openTLS() error {
 	}
 	cfg := tls.Config{
 		Dir: a.dir.join(tlsName), Names: append(tls.LocalNames(), a.cfg.Names...),
-		ClientCA: a.cfg.ClientCA, Log: a.log,
+		ClientCA: a.cfg.ClientCA, Peers: a.cluster.peers, Log: a.log,
 	}
 	if a.cfg.TLS == TLSFiles {
 		cfg.Files = &tls.Files{Cert: a.cfg.TLSCert, Key: a.cfg.TLSKey}

@@ -180,16 +180,10 @@ func (u *Upload) Commit(ctx context.Context, d digest.Digest) (*Pin, error) {
 }
 
 func (u *Upload) commit(ctx context.Context, b blobName) (*Pin, error) {
-	if err := u.Use(b.alg); err != nil {
-		return nil, err
-	}
-	if err := u.catchUp(); err != nil {
+	if err := u.compare(b); err != nil {
 		return nil, err
 	}
 	st := u.state
-	if err := compare(st.hash.Sum(nil), b); err != nil {
-		return nil, err
-	}
 	if err := u.trim(); err != nil {
 		return nil, err
 	}

@@ -40,6 +40,8 @@ type change struct {
 	now   int64  // the command's time, but never before that of an earlier command
 	state stateRecord
 	guard guards
+
+	members members // what was read of the nodes
 }
 
 // guards are the checks that stand between a race and a lost image. Production
@@ -64,6 +66,9 @@ func (g guards) apply(tx *bbolt.Tx, index uint64, command []byte) ([]byte, error
 	}
 	before := c.state
 	reply, err := c.dispatch(t, body)
+	if err == nil {
+		err = c.raiseLevel(levelOf(t))
+	}
 	res, err := encodeResult(reply, err)
 	if err != nil {
 		return nil, fmt.Errorf("apply command type %d: %w", t, err)
@@ -141,6 +146,25 @@ func (c *change) dispatch(t commandType, body []byte) (reply any, err error) {
 		return run(c, body, c.grant)
 	case typeRevoke:
 		return run(c, body, c.revoke)
+	case typePutNode, typeSetNodeState, typeAddHolder, typeDropHolder, typeSweptBy:
+		return c.dispatchNodes(t, body)
+	}
+	return nil, errCommand
+}
+
+// dispatchNodes is the part of it that is about nodes.
+func (c *change) dispatchNodes(t commandType, body []byte) (reply any, err error) {
+	switch t { //nolint:exhaustive // dispatch has the others
+	case typePutNode:
+		return run(c, body, c.putNode)
+	case typeSetNodeState:
+		return run(c, body, c.setNodeState)
+	case typeAddHolder:
+		return run(c, body, c.addHolder)
+	case typeDropHolder:
+		return run(c, body, c.dropHolder)
+	case typeSweptBy:
+		return run(c, body, c.sweptBy)
 	}
 	return nil, errCommand
 }

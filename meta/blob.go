@@ -3,7 +3,6 @@ package meta
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -16,16 +15,12 @@ type Blob struct {
 	Lease  time.Time // unreferenced, it is kept at least until then
 }
 
-// localNode is the id of the only node there is. Records and commands name the
-// holders of a blob from the first day, so that more nodes are no new format.
-const localNode = 1
-
 // A blobRecord is a blob the registry knows.
 type blobRecord struct {
 	size    int64
 	created int64
 	lease   int64
-	holders []uint16 // nodes that hold the bytes durably, ascending
+	holders []NodeID // nodes that hold the bytes durably, ascending
 	packed  []byte   // its digest
 }
 
@@ -47,9 +42,9 @@ func unpackBlob(v []byte) (r blobRecord, err error) {
 	u := unpacker{b: v}
 	r.size, r.created, r.lease = int64(u.uint()), u.time(), u.time()
 	if n := u.count(1); n > 0 {
-		r.holders = make([]uint16, n)
+		r.holders = make([]NodeID, n)
 		for i := range r.holders {
-			r.holders[i] = uint16(u.uint())
+			r.holders[i] = u.node()
 		}
 	}
 	r.packed = u.digest()
@@ -148,7 +143,8 @@ func (db *DB) BlobAnywhere(d digest.Digest, may func(RepoName) bool) (repo RepoN
 	return repo, b, err
 }
 
-// Known says whether this node should hold the bytes of d: any repository, any lease.
+// Known says whether the registry knows d: in any repository, under any lease.
+// [DB.HeldBy] says whether a node should have its bytes.
 func (db *DB) Known(d digest.Digest) (known bool, err error) {
 	packed, err := appendDigest(nil, d)
 	if err != nil {
@@ -167,19 +163,19 @@ type linkBlob struct {
 	Repo   string `cbor:"4,keyasint"`
 	Digest []byte `cbor:"5,keyasint"`
 	Size   int64  `cbor:"6,keyasint"`
-	Node   uint16 `cbor:"7,keyasint"`
+	Node   NodeID `cbor:"7,keyasint"`
 }
 
 // LinkBlob records that this node durably holds d (size bytes) and that repo may
 // read it. The bytes, and the name they rest under, must be synced before. A
 // blob that is known already has its lease renewed; [ErrConflict] if it is known
-// with another size.
+// with another size, [ErrNode] if this node was removed from the cluster.
 func (s *Store) LinkBlob(ctx context.Context, repo RepoName, d digest.Digest, size int64, actor string) error {
 	packed, err := appendDigest(nil, d)
 	if err != nil {
 		return err
 	}
-	c := linkBlob{s.stamp(actor), string(repo), packed, size, localNode}
+	c := linkBlob{s.stamp(actor), string(repo), packed, size, s.Self()}
 	if err := s.propose(ctx, typeLinkBlob, c, nil); err != nil {
 		return fmt.Errorf("link blob %s in %s: %w", d, repo, err)
 	}
@@ -189,6 +185,11 @@ func (s *Store) LinkBlob(ctx context.Context, repo RepoName, d digest.Digest, si
 func (c *change) linkBlob(cmd linkBlob) (any, error) {
 	if !validRepoName(cmd.Repo) || !validPacked(cmd.Digest) || cmd.Size < 0 {
 		return nil, ErrName
+	}
+	if ok, err := c.members.alive(c.tx, cmd.Node); err != nil {
+		return nil, err
+	} else if !ok {
+		return nil, ErrNode
 	}
 	i, known := findID(c.tx, kindBlob, cmd.Digest)
 	rec := blobRecord{size: cmd.Size, created: c.now, packed: cmd.Digest}
@@ -206,8 +207,8 @@ func (c *change) linkBlob(cmd linkBlob) (any, error) {
 		c.state.Blobs++
 		c.state.BlobBytes += cmd.Size
 	}
-	if at, held := slices.BinarySearch(rec.holders, cmd.Node); !held {
-		rec.holders = slices.Insert(rec.holders, at, cmd.Node)
+	if err := c.hold(&rec, cmd.Node); err != nil {
+		return nil, err
 	}
 	rec.lease = max(rec.lease, c.now+cmd.Grace)
 	if err := c.putBlob(i, rec); err != nil {

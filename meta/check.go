@@ -22,7 +22,7 @@ type Problem struct {
 func (db *DB) Check(ctx context.Context) iter.Seq2[Problem, error] {
 	return func(yield func(Problem, error) bool) {
 		err := db.view(func(tx *txn) error {
-			c := &checker{ctx: ctx, tx: tx, yield: yield, links: map[repoID]uint64{}}
+			c := &checker{ctx: ctx, tx: tx, yield: yield, links: map[repoID]uint64{}, servers: map[string]NodeID{}}
 			return c.run()
 		})
 		if err != nil && !errors.Is(err, errStopped) {
@@ -42,10 +42,13 @@ type checker struct {
 	yield func(Problem, error) bool
 	err   error // the first reason to stop
 
-	state  stateRecord
-	counts counts
-	links  map[repoID]uint64
-	held   bitmap // contents that a manifest, a deleted one, or the orphans account for
+	state   stateRecord
+	cluster clusterRecord
+	members members
+	servers map[string]NodeID // those met
+	counts  counts
+	links   map[repoID]uint64
+	held    bitmap // contents that a manifest, a deleted one, or the orphans account for
 }
 
 // counts are what a walk met.
@@ -53,6 +56,8 @@ type counts struct {
 	repositories, manifests, tags, blobs, blobBytes int64
 
 	blobDigests, contentDigests, contents int64
+
+	nodes, gone int64
 }
 
 // run checks bucket by bucket. A record that cannot be decoded is a problem, not
@@ -62,12 +67,16 @@ func (c *checker) run() error {
 	if c.state, err = getState(c.tx); err != nil {
 		c.problem("state", bucketSystem, []byte(stateKey), "%v", err)
 	}
+	if c.cluster, err = getCluster(c.tx); err != nil {
+		c.problem("record", bucketSystem, []byte(clusterKey), "%v", err)
+	}
 	c.held = newBitmap(c.state.LastID)
 	for _, part := range []struct {
 		bucket bucketName
 		check  func(k, v []byte)
 	}{
 		{bucketSystem, c.checkSystem},
+		{bucketNodes, c.checkNode},
 		{bucketNames, c.checkName},
 		{bucketListed, c.checkListed},
 		{bucketLinks, c.checkLink}, // counts links before the repositories are looked at
@@ -139,7 +148,7 @@ func (c *checker) get(b bucketName, key []byte) []byte { return bucket(c.tx, b).
 
 func (c *checker) checkSystem(k, v []byte) {
 	switch string(k) {
-	case stateKey: // decoded before
+	case stateKey, clusterKey: // decoded before
 	case formatKey:
 		if len(v) != 1 || v[0] != formatVersion {
 			c.problem("record", bucketSystem, k, "format version %x", v)
@@ -250,7 +259,7 @@ func (c *checker) checkBlob(k, v []byte) {
 	if !bytes.Equal(c.get(bucketDigests, keyDigest(kindBlob, rec.packed)), k) {
 		c.problem("digest", bucketBlobs, k, "%s is not found by its digest", unpackDigest(rec.packed))
 	}
-	if len(rec.holders) == 0 {
+	if c.checkHolders(bucketBlobs, k, rec.holders) == 0 {
 		c.problem("I1", bucketBlobs, k, "%s is held by no node", unpackDigest(rec.packed))
 	}
 }
@@ -287,6 +296,7 @@ func (c *checker) checkTrash(k, v []byte) {
 	if !ok || !validPacked(rec.Digest) || uint64(i) > c.state.LastID {
 		c.problem("I3", bucketTrash, k, "bad key or digest %x", rec.Digest)
 	}
+	c.checkHolders(bucketTrash, k, rec.holders())
 	if c.get(bucketBlobs, k) != nil || hasPrefix(bucket(c.tx, bucketLinks), k) {
 		c.problem("I3", bucketTrash, k, "%s is trash and known under the same id", unpackDigest(rec.Digest))
 	}
@@ -294,6 +304,7 @@ func (c *checker) checkTrash(k, v []byte) {
 
 // checkCounts compares what was counted with what the state record says.
 func (c *checker) checkCounts() {
+	c.checkCluster()
 	if c.get(bucketSystem, []byte(formatKey)) == nil {
 		c.problem("record", bucketSystem, []byte(formatKey), "is missing")
 	}

@@ -97,6 +97,9 @@ func (c *collection) run(ctx context.Context) error {
 	if err := c.expire(ctx); err != nil {
 		return err
 	}
+	if err := c.forsake(ctx); err != nil {
+		return err
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -121,13 +124,8 @@ func (c *collection) sweep(ctx context.Context) error {
 	if err := c.store.view(func(tx *txn) error { return c.decide(ctx, tx, now) }); err != nil {
 		return fmt.Errorf("mark: %w", err)
 	}
-	for ids := range slices.Chunk(c.renew, batch) {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := c.store.propose(ctx, typeRenewLeases, renewLeases{c.store.stamp(""), ids}, nil); err != nil {
-			return fmt.Errorf("renew leases: %w", err)
-		}
+	if err := c.renewLeases(ctx); err != nil {
+		return err
 	}
 	for chunk := range slices.Chunk(c.garbage, batch) {
 		if err := c.condemn(ctx, condemn{Blobs: c.untouched(chunk)}); err != nil {
@@ -142,6 +140,19 @@ func (c *collection) sweep(ctx context.Context) error {
 	for ids := range slices.Chunk(c.heldElse, batch) {
 		if err := c.condemn(ctx, condemn{Held: ids}); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// renewLeases keeps what was touched.
+func (c *collection) renewLeases(ctx context.Context) error {
+	for ids := range slices.Chunk(c.renew, batch) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := c.store.propose(ctx, typeRenewLeases, renewLeases{c.store.stamp(""), ids}, nil); err != nil {
+			return fmt.Errorf("renew leases: %w", err)
 		}
 	}
 	return nil

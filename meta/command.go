@@ -41,6 +41,12 @@ const (
 	typeDeleteToken commandType = 41
 	typeGrant       commandType = 42
 	typeRevoke      commandType = 43
+
+	typePutNode      commandType = 50 // from here on level 2
+	typeSetNodeState commandType = 51
+	typeAddHolder    commandType = 52
+	typeDropHolder   commandType = 53
+	typeSweptBy      commandType = 54
 )
 
 // A command is an envelope of four bytes (version, flags, type big endian) and a
@@ -94,6 +100,8 @@ const (
 	resultConflict
 	resultMissing
 	resultImmutable
+	resultNode
+	resultLevel
 )
 
 // A result is what applying a command gives back. It is encoded as nothing at
@@ -139,6 +147,10 @@ func encodeResult(reply any, err error) ([]byte, error) {
 		res.Code = resultName
 	case errors.Is(err, ErrConflict):
 		res.Code = resultConflict
+	case errors.Is(err, ErrNode):
+		res.Code = resultNode
+	case errors.Is(err, ErrLevel):
+		res.Code = resultLevel
 	case err != nil:
 		return nil, err
 	case reply == nil:
@@ -171,12 +183,12 @@ func decodeResult(b []byte, reply any) error {
 		return ErrName
 	case resultConflict:
 		return ErrConflict
+	case resultNode:
+		return ErrNode
+	case resultLevel:
+		return ErrLevel
 	case resultMissing:
-		e := &MissingError{}
-		for _, packed := range res.Missing {
-			e.Digests = append(e.Digests, unpackDigest(packed))
-		}
-		return e
+		return &MissingError{unpackDigests(res.Missing)}
 	case resultImmutable:
 		if i := res.Immutable; i != nil {
 			return &ImmutableError{RepoName(i.Repo), Tag(i.Tag), TagRule(i.Rule)}

@@ -40,8 +40,15 @@ func everyCommand(t testing.TB) [][]byte {
 	w.must(err)
 	w.must(w.DeleteResource(ctx, "K", "ns", "n"))
 	w.must(w.SetTagRules(ctx, nil, "root"))
+	w.node("first", "")
+	second := w.node("second", "zone")
+	w.must(w.SetNodeState(ctx, second, meta.NodeDraining, "root"))
 	w.pass(2 * grace)
 	w.prune(meta.Prune{})
+	shared := w.blob("a", "shared")
+	w.must(w.AddHolder(ctx, second, []digest.Digest{shared}))
+	_, err = w.DropHolder(ctx, meta.FirstNode, []digest.Digest{shared}, meta.Surplus{Copies: 1})
+	w.must(err)
 	w.blob("a", "touched")
 	w.blob("a", "junk")
 	w.pass(4 * grace)
@@ -49,10 +56,11 @@ func everyCommand(t testing.TB) [][]byte {
 	w.must(err)
 	w.Touch(b)
 	w.collect()
-	items, err := w.Trash(0, 100)
+	items, err := w.Trash(meta.FirstNode, 0, 100)
 	w.must(err)
 	for _, i := range items {
-		w.must(w.Swept(ctx, []uint64{i.ID}))
+		w.must(w.Swept(ctx, meta.FirstNode, []uint64{i.ID}))
+		w.must(w.Swept(ctx, second, []uint64{i.ID}))
 	}
 	seen := map[byte]bool{}
 	for _, c := range w.log {
@@ -69,7 +77,7 @@ func everyCommand(t testing.TB) [][]byte {
 // TestSameLogSameState applies one log in differently cut batches.
 func TestSameLogSameState(t *testing.T) {
 	log := everyCommand(t)
-	var sums [][32]byte
+	var sums []digest.Digest
 	var results [][]byte
 	for _, seed := range []uint64{0, 1, 2} {
 		db, err := meta.OpenDB(meta.DBConfig{Dir: t.TempDir()})
@@ -99,7 +107,7 @@ func TestSameLogSameState(t *testing.T) {
 				}
 			}
 		}
-		sum, err := db.Export()
+		sum, _, err := db.Digest(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +125,7 @@ func TestSameLogSameState(t *testing.T) {
 		}
 	}
 	if sums[0] != sums[1] || sums[0] != sums[2] {
-		t.Errorf("exports differ: %x", sums)
+		t.Errorf("exports differ: %s", sums)
 	}
 }
 
@@ -125,7 +133,7 @@ func TestUnknownCommandsStopTheStateMachine(t *testing.T) {
 	w := newWorld(t)
 	w.blob("a", "x")
 	good := w.log[0]
-	before, err := w.db.Export()
+	before, _, err := w.db.Digest(t.Context())
 	w.must(err)
 	changed := func(at int, v byte) []byte { c := bytes.Clone(good); c[at] = v; return c }
 	for what, c := range map[string][]byte{
@@ -144,7 +152,7 @@ func TestUnknownCommandsStopTheStateMachine(t *testing.T) {
 			t.Errorf("%s: applied", what)
 		}
 	}
-	after, err := w.db.Export()
+	after, _, err := w.db.Digest(t.Context())
 	w.must(err)
 	if before != after {
 		t.Error("a command that was not applied changed something")
@@ -158,12 +166,12 @@ func TestOversizedBatchesAreRefused(t *testing.T) {
 	w.pass(2 * grace)
 	_, err := w.Propose(t.Context(), meta.BeginCommand(w.Store))
 	w.must(err)
-	before, err := w.db.Export()
+	before, _, err := w.db.Digest(t.Context())
 	w.must(err)
 	for i, c := range meta.OversizedCommands(w.Store, w.index) {
 		res, err := w.Propose(t.Context(), c)
 		w.must(err)
-		after, err := w.db.Export()
+		after, _, err := w.db.Digest(t.Context())
 		w.must(err)
 		if len(res) == 0 || after != before {
 			t.Errorf("command %d: result %x, changed %v", i, res, after != before)
@@ -220,6 +228,9 @@ func FuzzCommand(f *testing.F) {
 			t.Fatalf("%x became %x, then %x (%v)", c, once, twice, err)
 		}
 		w := newWorld(t)
+		w.unheld = w.lost
+		w.node("a", "")
+		w.node("b", "")
 		w.push(image("a", "one", []meta.Tag{"v1"}, "config"))
 		w.must(w.DeleteManifest(t.Context(), "a", w.push(manifest("a", "two", nil)), ""))
 		w.index++

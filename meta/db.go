@@ -73,7 +73,10 @@ type DB struct {
 	due     chan struct{}
 	dirty   atomic.Int64 // bytes written since the last checkpoint
 
-	access atomic.Uint64 // see AccessGeneration
+	access    atomic.Uint64                 // see AccessGeneration
+	resources atomic.Uint64                 // see ResourceGeneration
+	nodes     atomic.Pointer[[]Node]        // see Nodes; the list is never changed
+	waiting   atomic.Pointer[chan struct{}] // see Changed; nil while nobody waits
 
 	current atomic.Pointer[handle] // what reads and writes use; nil once closed
 
@@ -144,6 +147,12 @@ func openDB(cfg DBConfig, s seam) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
+	nodes, err := h.loadNodes()
+	if err != nil {
+		h.abandon()
+		return nil, damage("%s: %v", h.name, err)
+	}
+	db.nodes.Store(&nodes)
 	db.applied, db.durable = m, m
 	db.current.Store(h)
 	db.sweep(cur.name)
@@ -164,6 +173,7 @@ func (db *DB) Close() error {
 	if h == nil {
 		return ErrClosed
 	}
+	db.changed() // nobody waits for what does not come
 	h.unpin(len(h.pins))
 	h.retire()
 	<-h.closed
@@ -183,11 +193,19 @@ func (db *DB) Apply(indexes []uint64, commands [][]byte, position []byte) (resul
 	defer db.metrics.applied(time.Now())
 	next := db.follow(indexes, len(commands), position)
 	results = make([][]byte, len(commands))
+	nodes := db.nodes.Load()
 	err = db.update(room(commands), func(tx *bbolt.Tx) error {
 		for i, c := range commands {
 			if results[i], err = db.seam.apply(tx, indexes[i], c); err != nil {
 				return fmt.Errorf("apply entry %d: %w", indexes[i], err)
 			}
+		}
+		if slices.ContainsFunc(commands, changesNodes) {
+			all, err := readNodes(&txn{Tx: tx})
+			if err != nil {
+				return err
+			}
+			nodes = &all
 		}
 		return putMark(tx, next)
 	})
@@ -195,8 +213,13 @@ func (db *DB) Apply(indexes []uint64, commands [][]byte, position []byte) (resul
 		return nil, err
 	}
 	db.setApplied(next)
+	db.nodes.Store(nodes)
+	db.changed()
 	if slices.ContainsFunc(commands, changesAccess) {
 		db.access.Add(1)
+	}
+	if slices.ContainsFunc(commands, changesResources) {
+		db.resources.Add(1)
 	}
 	db.seam.at("meta.applied")
 	if db.dirty.Load() >= db.cfg.CheckpointBytes {

@@ -76,6 +76,14 @@ func packDigests(ds []digest.Digest) ([][]byte, error) {
 	return packed, nil
 }
 
+// unpackDigests undoes packDigests.
+func unpackDigests(packed [][]byte) (ds []digest.Digest) {
+	for _, d := range packed {
+		ds = append(ds, unpackDigest(d))
+	}
+	return ds
+}
+
 // packedLen is the length of the packed digest at the start of b, or 0.
 func packedLen(b []byte) int {
 	if len(b) == 0 {

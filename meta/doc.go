@@ -1,7 +1,7 @@
 // Package meta is what the registry knows: repositories, tags and their history, manifests with their
-// content, which repository may read which blob, accounts, robots and what all of them may, configuration
-// objects, secrets. It is a state machine: every node applies the same commands in the same order and
-// holds the same answer.
+// content, which repository may read which blob and which nodes hold it, accounts, robots and what all of
+// them may, configuration objects, secrets, the nodes of the cluster. It is a state machine: every node
+// applies the same commands in the same order and holds the same answer.
 //
 // # Types
 //
@@ -35,6 +35,9 @@
 // Dir must be a local file system whose fsync and rename keep their promise. A long [Snapshot] keeps
 // every page it sees, so the file grows while it is open; a database file never shrinks. Memory handed
 // out by bbolt dies with its transaction: whatever leaves this package is copied.
+//
+// A node is named in a holder list until it is gone for good, then it counts for nothing ([NodeGone]);
+// whether it answers is not known here. Trash waits for each node that held it ([DB.Trash]).
 //
 // The package knows nothing of raft, of HTTP, of blobs' bytes or of time: commands carry theirs.
 package meta

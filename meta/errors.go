@@ -27,6 +27,19 @@ var (
 	// closing). Nothing is known about its effect: the caller may try again.
 	ErrUnavailable = errors.New("meta: unavailable")
 
+	// ErrUnsettled says that a command may have been agreed upon, or may be yet. Until
+	// that is known its effect must be expected.
+	ErrUnsettled = errors.New("meta: it is not known whether the change was made")
+
+	// ErrNode says that a node is none of the cluster: it never registered, or was
+	// removed for good.
+	ErrNode = errors.New("meta: no node of this cluster")
+
+	// ErrLevel says that the cluster has nodes of an older version of the program,
+	// which could not apply the command, or that a node's program is older than
+	// commands that were applied already. Nothing was written.
+	ErrLevel = errors.New("meta: the cluster has nodes of different versions")
+
 	// ErrFormat says that the database was written by a version of the program
 	// that this one does not understand.
 	ErrFormat = errors.New("meta: unknown database format")
@@ -62,3 +75,18 @@ type ImmutableError struct {
 func (e *ImmutableError) Error() string {
 	return fmt.Sprintf("meta: tag %s:%s is immutable by rule %q %q", e.Repo, e.Tag, e.Rule.Repositories, e.Rule.Tags)
 }
+
+// An UnknownError says which blobs are not known, because they were condemned or
+// never linked: their bytes are to be dropped. It is [ErrNotFound], and all else
+// that was asked for was done.
+type UnknownError struct {
+	Digests []digest.Digest // in the order in which they were given
+}
+
+// Error says how many there are, and names the first.
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("meta: %d unknown blobs, the first is %s", len(e.Digests), e.Digests[0])
+}
+
+// Is makes it ErrNotFound.
+func (e *UnknownError) Is(target error) bool { return target == ErrNotFound }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/go-digest"
+
 	"skerry.dev/skerry/meta"
 )
 
@@ -31,6 +33,11 @@ func example(t *testing.T) (log string) {
 	w.push(image("team/app", "hello", []meta.Tag{"v1"}, "config", "layer"))
 	w.must(w.PutAccount(t.Context(), meta.Account{Name: "bob", Secret: "x$y"}))
 	w.must(w.DeleteTag(t.Context(), "team/app", "v1", "bob"))
+	first, second := w.node("one", "east"), w.node("two", "west")
+	config := []digest.Digest{digest.FromString("config")}
+	w.must(w.AddHolder(t.Context(), second, config))
+	_, err := w.DropHolder(t.Context(), first, config, meta.Surplus{Copies: 1})
+	w.must(err)
 	for _, c := range w.log {
 		log += hex.EncodeToString(c) + "\n"
 	}

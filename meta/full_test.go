@@ -205,13 +205,13 @@ func TestCollectionOfThousandsGetsThroughOnAFullDisk(t *testing.T) {
 		if r := w.collect(); r.Blobs != 6000 || r.Manifests != 3000 {
 			t.Fatalf("collected %+v", r)
 		}
-		items, err := w.Trash(0, 10_000)
+		items, err := w.Trash(meta.FirstNode, 0, 10_000)
 		w.must(err)
 		ids := make([]uint64, len(items))
 		for i, item := range items {
 			ids[i] = item.ID
 		}
-		w.must(w.Swept(t.Context(), ids))
+		w.must(w.Swept(t.Context(), meta.FirstNode, ids))
 		w.must(w.db.Checkpoint(0, nil))
 		w.must(w.db.Checkpoint(0, nil))
 		if st, err := w.Stats(); err != nil || st.FreeBytes < st.DatabaseBytes/2 {

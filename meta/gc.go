@@ -143,6 +143,10 @@ func (c *change) condemnBlob(i id) (size int64, dropped bool, err error) {
 		return 0, false, err
 	}
 	packed := bytes.Clone(rec.packed)
+	holders, err := c.members.living(c.tx, rec.holders)
+	if err != nil {
+		return 0, false, err
+	}
 	var repos []repoID
 	for rest := range under(bucket(c.tx, bucketLinks), keyID(i)) {
 		r, _ := parseRepo(rest)
@@ -161,8 +165,7 @@ func (c *change) condemnBlob(i id) (size int64, dropped bool, err error) {
 	if err := bucket(c.tx, bucketBlobs).Delete(keyID(i)); err != nil {
 		return 0, false, err
 	}
-	// Committed, this entry is what allows the bytes to be unlinked; without it they stay (I3).
-	return rec.size, true, bucket(c.tx, bucketTrash).Put(keyID(i), encode(trashRecord{packed, rec.size}))
+	return rec.size, true, c.discard(i, packed, rec.size, holders)
 }
 
 // condemnContent drops the payload of a manifest that no repository holds.

@@ -40,7 +40,7 @@ func TestCollectionKeepsWhatIsReferredToAndWaitsForTheGrace(t *testing.T) {
 	w.wants(err, meta.ErrNotFound)
 	_, err = w.Manifest("a", kept)
 	w.must(err)
-	items, err := w.Trash(0, 10)
+	items, err := w.Trash(meta.FirstNode, 0, 10)
 	w.must(err)
 	if len(items) != 1 || items[0].Digest != junk || items[0].Size != 4 {
 		t.Errorf("trash %+v", items)
@@ -93,13 +93,13 @@ func TestTrashIsSparedWhenTheDigestIsLinkedAgain(t *testing.T) {
 	if known || !again {
 		t.Errorf("known after condemning %v, after linking again %v", known, again)
 	}
-	items, err := w.Trash(0, 10)
+	items, err := w.Trash(meta.FirstNode, 0, 10)
 	w.must(err)
 	if len(items) != 1 || items[0].Digest != d {
 		t.Fatalf("trash %+v", items)
 	}
-	w.must(w.Swept(t.Context(), []uint64{items[0].ID}))
-	if items, err = w.Trash(0, 10); err != nil || len(items) != 0 {
+	w.must(w.Swept(t.Context(), meta.FirstNode, []uint64{items[0].ID}))
+	if items, err = w.Trash(meta.FirstNode, 0, 10); err != nil || len(items) != 0 {
 		t.Errorf("trash after sweep %+v (%v)", items, err)
 	}
 	_, err = w.Blob("a", d)
@@ -126,6 +126,31 @@ func TestTouchedBlobsAreRenewedInsteadOfCondemned(t *testing.T) {
 	w.pass(2 * grace)
 	if r := w.collect(); r.Blobs != 1 {
 		t.Errorf("touch was remembered for ever: %+v", r)
+	}
+}
+
+func TestOtherNodesRenewWhatTheyWereAskedFor(t *testing.T) {
+	w := newWorld(t)
+	w.node("a", "")
+	other := w.at(w.node("b", ""))
+	x := w.blob("a", "x")
+	w.blob("a", "y")
+	w.pass(2 * grace)
+	before := w.index
+	w.must(other.RenewTouched(t.Context()))
+	b, err := w.Blob("a", x)
+	w.must(err)
+	other.Touch(b)
+	w.must(other.RenewTouched(t.Context()))
+	w.must(other.RenewTouched(t.Context())) // once
+	if w.index != before+1 {
+		t.Errorf("%d entries", w.index-before)
+	}
+	if r := w.collect(); r.Blobs != 1 || r.Waiting != 1 {
+		t.Errorf("%+v", r)
+	}
+	if known, err := w.Known(x); !known {
+		t.Errorf("a client of another node lost its blob (%v)", err)
 	}
 }
 

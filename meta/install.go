@@ -43,7 +43,11 @@ func (db *DB) Install(path string) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(file))
 	}
-	if err := db.replace(h, c, m); err != nil {
+	nodes, err := h.loadNodes()
+	if err != nil {
+		return errors.Join(damage("%s: %v", h.name, err), db.discard(h))
+	}
+	if err := db.replace(h, c, m, nodes); err != nil {
 		return err
 	}
 	db.seam.at("install.opened")
@@ -58,7 +62,7 @@ func (db *DB) Install(path string) error {
 // replace makes h, which is opened at c and stands at m, current: on the disk by the rename of
 // CURRENT, then in memory. After an error before the rename h is gone and nothing has changed; after
 // one of the rename nothing more is written, and the next start follows what CURRENT says.
-func (db *DB) replace(h *handle, c current, m mark) error {
+func (db *DB) replace(h *handle, c current, m mark, nodes []Node) error {
 	db.writing.Lock()
 	defer db.writing.Unlock()
 	if db.stale != nil {
@@ -83,6 +87,9 @@ func (db *DB) replace(h *handle, c current, m mark) error {
 	db.dirty.Store(0)
 	db.current.Store(h)
 	db.access.Add(1)
+	db.resources.Add(1)
+	db.nodes.Store(&nodes)
+	db.changed()
 	return nil
 }
 

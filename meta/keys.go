@@ -38,6 +38,7 @@ const (
 	bucketTrash                       // id of a condemned blob → trashRecord
 	bucketTokens                      // name → tokenRecord
 	bucketBindings                    // kind, 0, subject, 0, role, 0, pattern → bindingRecord
+	bucketNodes                       // node id → nodeRecord
 	bucketCount
 )
 
@@ -70,6 +71,7 @@ func (b bucketName) String() string {
 		bucketTrash:     "trash",
 		bucketTokens:    "tok",
 		bucketBindings:  "role",
+		bucketNodes:     "node",
 	}[b]
 }
 
@@ -99,7 +101,11 @@ func createBuckets(tx *bbolt.Tx) error {
 	if len(v) != 1 || v[0] != formatVersion {
 		return fmt.Errorf("%w: version %x, this program knows %d", ErrFormat, v, formatVersion)
 	}
-	return nil
+	r, err := getCluster(&txn{Tx: tx})
+	if err == nil && r.level > Level {
+		err = fmt.Errorf("%w: it holds what commands of level %d wrote, this program knows %d", ErrFormat, r.level, Level)
+	}
+	return err
 }
 
 // A txn is a transaction, with the buckets that it has opened: opening one is a

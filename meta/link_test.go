@@ -96,7 +96,7 @@ func TestSnapshotListsBlobsInTheirOrder(t *testing.T) {
 	defer func() { w.must(s.Close()) }()
 	w.blob("a", "later")
 	n := 0
-	for b, err := range s.Blobs() {
+	for b, err := range s.Blobs(meta.FirstNode) {
 		w.must(err)
 		if n >= len(want) || b.Digest != want[n] || b.Size != 1 {
 			t.Errorf("blob %d: %+v", n, b)

@@ -42,8 +42,9 @@ type modelGrave struct {
 }
 
 type modelBlob struct {
-	size  int64
-	lease time.Time
+	size    int64
+	lease   time.Time
+	holders map[meta.NodeID]bool // those that are gone, too
 }
 
 type model struct {
@@ -51,8 +52,9 @@ type model struct {
 	rng   *rand.Rand
 	repos map[meta.RepoName]*modelRepo
 	blobs map[digest.Digest]modelBlob
-	trash int
+	trash []modelTrash
 	rules []meta.TagRule
+	modelCluster
 	plan  []meta.PutManifest // what may be pushed
 	names []string           // of blobs
 	steps int
@@ -120,6 +122,10 @@ func (m *model) step() {
 	m.t.Helper()
 	m.steps++
 	ctx := context.Background()
+	if m.many && m.rng.IntN(3) == 0 {
+		m.clusterStep(ctx)
+		return
+	}
 	repo := m.anyRepo()
 	switch n := m.rng.IntN(100); {
 	case n < 20:
@@ -155,8 +161,15 @@ func (m *model) anyBlob() (string, digest.Digest) {
 func (m *model) linkBlob(ctx context.Context, repo meta.RepoName) {
 	m.t.Helper()
 	name, d := m.anyBlob()
-	if m.agree("link "+name, m.LinkBlob(ctx, repo, d, int64(len(name)), "bob"), nil) {
-		m.blobs[d] = modelBlob{int64(len(name)), m.later(m.blobs[d].lease)}
+	n := m.anyNode()
+	var want error
+	if !m.alive(n) {
+		want = meta.ErrNode
+	}
+	if m.agree("link "+name, m.at(n).LinkBlob(ctx, repo, d, int64(len(name)), "bob"), want) {
+		b := m.blobs[d]
+		m.blobs[d] = modelBlob{int64(len(name)), m.later(b.lease), b.holders}
+		m.holds(d, n)
 		m.repo(repo).links[d] = true
 	}
 }
@@ -511,7 +524,7 @@ func (m *model) follow(kind string) {
 					m.steps, d, m.referenced(d), b.lease, m.last)
 			}
 			delete(m.blobs, d)
-			m.trash++
+			m.trash = append(m.trash, modelTrash{d, b.holders})
 			for _, r := range m.repos {
 				delete(r.links, d)
 			}
@@ -645,10 +658,7 @@ func (m *model) compare() {
 	if err != nil || got != stats {
 		fail("stats %+v (%v), want %+v", got, err, stats)
 	}
-	trash, err := m.Trash(0, 1<<20)
-	if err != nil || len(trash) != m.trash {
-		fail("trash %d (%v), want %d", len(trash), err, m.trash)
-	}
+	m.compareCluster(fail)
 	m.check()
 	if m.t.Failed() {
 		fail("database does not check")
@@ -735,6 +745,8 @@ func TestRandomHistoriesAgreeWithTheModel(t *testing.T) {
 	for seed := range uint64(24) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			m := newModel(newWorld(t), seed)
+			m.many = seed%2 == 1
+			m.unheld = m.lost
 			for range 150 {
 				switch m.rng.IntN(12) {
 				case 0:
@@ -773,12 +785,8 @@ func (m *model) drain() {
 	if len(m.repos) != 0 || len(m.blobs) != 0 || st.Blobs != 0 || st.Manifests != 0 {
 		m.t.Fatalf("left over: %d repositories, %d blobs, %+v", len(m.repos), len(m.blobs), st)
 	}
-	for items, err := m.Trash(0, 2); len(items) > 0; items, err = m.Trash(items[len(items)-1].ID, 2) {
-		m.agree("trash", err, nil)
-		for _, item := range items {
-			m.agree("swept", m.Swept(ctx, []uint64{item.ID}), nil)
-			m.trash--
-		}
-	}
+	m.emptyTrash(ctx)
+	m.collect(false) // empties that of nodes which are gone
+	m.noTrash()
 	m.compare()
 }

@@ -2,7 +2,6 @@ package meta
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -30,21 +29,8 @@ func ApplyWithout(guard string) func(tx *bbolt.Tx, index uint64, command []byte)
 	panic("no guard " + guard)
 }
 
-// Export is everything in the database but the engine's own, hashed in order.
-func (db *DB) Export() (sum [32]byte, err error) {
-	err = db.view(func(tx *txn) error {
-		h := sha256.New()
-		for name := range bucketCount {
-			fmt.Fprintf(h, "bucket %s\n", name)
-			for k, v := range under(bucket(tx, name), nil) {
-				fmt.Fprintf(h, "%x %x\n", k, v)
-			}
-		}
-		sum = [32]byte(h.Sum(nil))
-		return nil
-	})
-	return sum, err
-}
+// Allows says whether a command of a level to come may be proposed.
+func (s *Store) Allows() error { return s.allowed(60, stamp{}) }
 
 // Kind says what a command does, for tests that step in before it is applied.
 func Kind(command []byte) string {
@@ -153,6 +139,16 @@ func Transcode(command []byte) ([]byte, error) {
 		return transcode[deleteToken](t, body)
 	case typeGrant, typeRevoke:
 		return transcode[binding](t, body)
+	case typePutNode:
+		return transcode[putNode](t, body)
+	case typeSetNodeState:
+		return transcode[setNodeState](t, body)
+	case typeAddHolder:
+		return transcode[addHolder](t, body)
+	case typeDropHolder:
+		return transcode[dropHolder](t, body)
+	case typeSweptBy:
+		return transcode[sweptBy](t, body)
 	}
 	return nil, errCommand
 }
@@ -186,6 +182,11 @@ func (db *DB) Write(name string, key, value []byte) error {
 		}
 		return tx.Bucket([]byte(name)).Put(key, value)
 	})
+}
+
+// Drop takes a whole bucket away.
+func (db *DB) Drop(name string) error {
+	return db.offLog(func(tx *txn) error { return tx.DeleteBucket([]byte(name)) })
 }
 
 // Buckets lists every bucket.
@@ -275,19 +276,24 @@ func CommandNames() map[int]string {
 		int(typeTakeLock): "TakeLock", int(typeDropLock): "DropLock",
 		int(typeCreateToken): "CreateToken", int(typeDeleteToken): "DeleteToken",
 		int(typeGrant): "Grant", int(typeRevoke): "Revoke",
+		int(typePutNode): "PutNode", int(typeSetNodeState): "SetNodeState", int(typeAddHolder): "AddHolder",
+		int(typeDropHolder): "DropHolder", int(typeSweptBy): "SweptBy",
 	}
 }
 
 // OversizedCommands ask for one more than the limit, of a database with id 1.
 func OversizedCommands(s *Store, epoch uint64) [][]byte {
 	ids := make([]uint64, batchMax+1)
-	keys := make([][]byte, batchMax+1)
+	keys, digests := make([][]byte, batchMax+1), make([][]byte, batchMax+1)
 	for i := range ids {
-		ids[i], keys[i] = 1, keyRepoID(1, 1)
+		ids[i], keys[i], digests[i] = 1, keyRepoID(1, 1), append([]byte{codeSHA256}, make([]byte, 32)...)
 	}
 	return [][]byte{
 		encodeCommand(typeRenewLeases, renewLeases{s.stamp(""), ids}),
 		encodeCommand(typeSwept, swept{s.stamp(""), ids}),
+		encodeCommand(typeSweptBy, sweptBy{s.stamp(""), ids, 1}),
+		encodeCommand(typeAddHolder, addHolder{s.stamp(""), 1, digests}),
+		encodeCommand(typeDropHolder, dropHolder{s.stamp(""), 1, digests, nil}),
 		encodeCommand(typeCondemn, condemn{stamp: s.stamp(""), Epoch: epoch, Blobs: ids}),
 		encodeCommand(typeExpire, expire{stamp: s.stamp(""), Graves: keys}),
 		encodeCommand(typePruneManifests, pruneManifests{

@@ -1,6 +1,9 @@
 package meta
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // The records that every pull reads, and those that the collector reads by the
 // million, are packed by hand: reading one costs a tenth of a microsecond, in
@@ -47,6 +50,15 @@ func (u *unpacker) uint() uint64 {
 }
 
 func (u *unpacker) time() int64 { return int64(u.uint()) }
+
+// node reads the id of a node.
+func (u *unpacker) node() NodeID {
+	n := u.uint()
+	if n > math.MaxUint16 {
+		u.fail()
+	}
+	return NodeID(n)
+}
 
 // bytes returns n bytes of the record itself: valid only within the transaction.
 func (u *unpacker) bytes(n uint64) []byte {

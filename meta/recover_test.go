@@ -282,7 +282,7 @@ func TestUnreadablePagesEndTheReadingOfASnapshot(t *testing.T) {
 	whole, err := os.ReadFile(path)
 	w.must(err)
 	read := 0
-	for _, err = range s.Blobs() {
+	for _, err = range s.Blobs(meta.FirstNode) {
 		if read++; read == blobs/2 {
 			w.must(os.Truncate(path, 3*page)) // reading is a fault now
 		}
@@ -295,7 +295,7 @@ func TestUnreadablePagesEndTheReadingOfASnapshot(t *testing.T) {
 	}
 	w.must(os.WriteFile(path, whole, 0)) // the disk reads again
 	read = 0
-	for _, err := range s.Blobs() {
+	for _, err := range s.Blobs(meta.FirstNode) {
 		w.must(err)
 		read++
 	}
@@ -317,7 +317,7 @@ func TestPanicsOfOthersGoOnThroughASnapshot(t *testing.T) {
 		}
 		w.must(s.Close())
 	}()
-	for _, err := range s.Blobs() {
+	for _, err := range s.Blobs(meta.FirstNode) {
 		w.must(err)
 		panic("mine")
 	}

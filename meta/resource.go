@@ -129,3 +129,14 @@ func (c *change) deleteResource(cmd deleteResource) (any, error) {
 	}
 	return nil, b.Delete(key)
 }
+
+// ResourceGeneration rises whenever an object may have changed: before the command
+// that changed it is answered, and with every installed snapshot. It is one atomic
+// load. What is read after the generation is at least as new.
+func (db *DB) ResourceGeneration() uint64 { return db.resources.Load() }
+
+// changesResources says whether a command is one of those that change objects.
+func changesResources(command []byte) bool {
+	t, _, err := splitCommand(command)
+	return err == nil && (t == typePutResource || t == typeDeleteResource)
+}

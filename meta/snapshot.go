@@ -60,15 +60,24 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 // blobsAtOnce is how many blobs are read before they are yielded.
 const blobsAtOnce = 256
 
-// Blobs yields every blob this node held at the snapshot, in the order in which
+// Blobs yields every blob that node n held at the snapshot, in the order in which
 // they became known. It ends at the first error; pages that the disk cannot read
 // are [ErrDamaged].
-func (s *Snapshot) Blobs() iter.Seq2[Blob, error] {
+func (s *Snapshot) Blobs(n NodeID) iter.Seq2[Blob, error] { return s.blobs(n) }
+
+// AllBlobs yields, like Blobs, every blob that was known at the snapshot, whoever
+// held it, and if nobody did.
+func (s *Snapshot) AllBlobs() iter.Seq2[Blob, error] { return s.blobs(anyNode) }
+
+// anyNode is no node.
+const anyNode NodeID = 0
+
+func (s *Snapshot) blobs(n NodeID) iter.Seq2[Blob, error] {
 	return func(yield func(Blob, error) bool) {
 		for last, more := id(0), true; more; {
 			var blobs []Blob
 			err := guarded(s.h.name, func() (err error) { // without what the caller does with them
-				blobs, last, more, err = heldBlobs(&txn{Tx: s.tx}, last, blobsAtOnce)
+				blobs, last, more, err = heldBlobs(&txn{Tx: s.tx}, n, last, blobsAtOnce)
 				return err
 			})
 			for _, b := range blobs {
@@ -84,10 +93,15 @@ func (s *Snapshot) Blobs() iter.Seq2[Blob, error] {
 	}
 }
 
-// heldBlobs reads n blobs with ids above after, and returns those this node
-// holds, the last id read, and whether there may be more.
-func heldBlobs(tx *txn, after id, n int) (held []Blob, last id, more bool, err error) {
+// heldBlobs reads n blobs with ids above after, and returns those that the node,
+// or anyNode, holds, the last id read, and whether there may be more.
+func heldBlobs(tx *txn, node NodeID, after id, n int) (held []Blob, last id, more bool, err error) {
 	last = after
+	var m members
+	alive, err := m.alive(tx, node)
+	if err != nil {
+		return nil, last, false, err
+	}
 	for k, v := range following(bucket(tx, bucketBlobs), nil, keyID(after)) {
 		if n--; n < 0 {
 			return held, last, true, nil
@@ -98,7 +112,7 @@ func heldBlobs(tx *txn, after id, n int) (held []Blob, last id, more bool, err e
 			return held, last, false, fmt.Errorf("blob %x: %w", k, errors.Join(ErrCorrupt, err))
 		}
 		last = i
-		if slices.Contains(rec.holders, localNode) {
+		if node == anyNode || alive && slices.Contains(rec.holders, node) {
 			held = append(held, rec.blob())
 		}
 	}

@@ -70,7 +70,7 @@ func TestReservationCoversWhatCommandsTake(t *testing.T) {
 		_, err := s.MountBlob(ctx, repoName(10+i), repoName(10), junk[0], "ci")
 		s.must(err)
 	}
-	s.use()
+	s.cluster(ctx, junk)
 
 	thousand := func(suffix string) (tags []meta.Tag) {
 		for range 1000 {
@@ -177,14 +177,41 @@ func (s *scale) others(ctx context.Context) {
 	s.must(s.DeleteResource(ctx, "k", "", "object5"))
 }
 
+// cluster begins to weigh, and has as many nodes as there may be, all of which hold what is spread.
+func (s *scale) cluster(ctx context.Context, spread []digest.Digest) {
+	s.t.Helper()
+	s.use()
+	long := strings.Repeat("n", 250)
+	for i := range 256 {
+		n, err := s.PutNode(ctx, meta.Node{
+			Server: fmt.Sprint(i, long, long), Name: long, Zone: long, Address: long + long, Version: long,
+		}, "ci")
+		s.must(err)
+		if i > 0 && i < 20 || i == 255 {
+			s.must(s.AddHolder(ctx, n, spread))
+		}
+	}
+	dropped, err := s.DropHolder(ctx, 7, spread, meta.Surplus{Copies: 2})
+	s.must(err)
+	if len(dropped) != len(spread) {
+		s.t.Errorf("dropped %d of %d", len(dropped), len(spread))
+	}
+	s.must(s.SetNodeState(ctx, 8, meta.NodeGone, "ci"))
+}
+
 // sweep empties the trash.
 func (s *scale) sweep() {
 	s.t.Helper()
-	items, err := s.Trash(0, 100_000)
-	s.must(err)
-	var ids []uint64
-	for _, item := range items {
-		ids = append(ids, item.ID)
+	for n := range meta.NodeID(256) {
+		items, err := s.Trash(n+1, 0, 100_000)
+		s.must(err)
+		var ids []uint64
+		for _, item := range items {
+			ids = append(ids, item.ID)
+		}
+		s.must(s.Swept(context.Background(), n+1, ids))
 	}
-	s.must(s.Swept(context.Background(), ids))
+	if items, err := s.db.Trash(8, 0, 1); err != nil || len(items) > 0 {
+		s.t.Errorf("trash of a node that is gone: %v (%v)", items, err)
+	}
 }

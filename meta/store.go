@@ -20,6 +20,9 @@ type Proposer interface {
 type StoreConfig struct {
 	Grace time.Duration    // how long unreferenced and deleted content is kept; 0 means 24 h, below 0 none
 	Now   func() time.Time // nil means time.Now
+	// Self is this node, which holds what is linked through this store; 0 while that is not known, and
+	// nothing can be linked. nil means [FirstNode].
+	Self func() NodeID
 }
 
 // Store reads from a DB and writes through a Proposer: every write is one
@@ -33,6 +36,7 @@ type Store struct {
 	proposer Proposer
 	grace    atomic.Int64 // a time.Duration, not negative
 	now      func() time.Time
+	self     func() NodeID
 
 	collecting sync.Mutex // one collection at a time; held while it runs
 	touched    touches
@@ -40,14 +44,20 @@ type Store struct {
 
 // NewStore joins a state machine and the log that feeds it.
 func NewStore(db *DB, p Proposer, cfg StoreConfig) *Store {
-	s := &Store{DB: db, proposer: p, now: cfg.Now}
+	s := &Store{DB: db, proposer: p, now: cfg.Now, self: cfg.Self}
 	s.touched.seed = maphash.MakeSeed()
 	s.SetGrace(cfg.Grace)
 	if s.now == nil {
 		s.now = time.Now
 	}
+	if s.self == nil {
+		s.self = func() NodeID { return FirstNode }
+	}
 	return s
 }
+
+// Self is this node, as [StoreConfig] says it.
+func (s *Store) Self() NodeID { return s.self() }
 
 // SetGrace changes how long unreferenced and deleted content is kept, in the
 // words of [StoreConfig]. What was deleted before keeps the time it got then.
@@ -72,6 +82,9 @@ func (s *Store) stamp(actor string) stamp {
 // limits) is refused with [ErrName] here: once agreed upon it would stop every
 // node that comes to it, at each start again.
 func (s *Store) propose(ctx context.Context, t commandType, body stamped, reply any) error {
+	if err := s.allowed(t, body); err != nil {
+		return err
+	}
 	command := encodeCommand(t, body)
 	if err := theCodec().dec.Unmarshal(command[envelopeSize:], reflect.New(reflect.TypeOf(body)).Interface()); err != nil {
 		return fmt.Errorf("%w: %w", ErrName, err)

@@ -92,6 +92,13 @@ func (t *touches) done() {
 	t.then, t.old = nil, nil
 }
 
+// none says whether nothing was touched that was not honoured.
+func (t *touches) none() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.now.Load() == nil && t.then == nil && t.old == nil
+}
+
 // has says whether d may have been touched: before the turn, or since.
 func (t *touches) has(d digest.Digest) bool {
 	t.mu.Lock()

@@ -45,12 +45,18 @@ func newMember(tb testing.TB, id string, join bool, change ...func(*raft.Config)
 // restart starts a member again after Close, at the same address.
 func (m *member) restart(tb testing.TB) {
 	tb.Helper()
+	m.listen(tb)
+	m.node, m.ledger = m.start(tb)
+}
+
+// listen opens the address again.
+func (m *member) listen(tb testing.TB) {
+	tb.Helper()
 	l, err := net.Listen("tcp", m.cfg.Address)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	m.cfg.Listener = l
-	m.node, m.ledger = m.start(tb)
 }
 
 // threeMembers makes a cluster; the first founded it.

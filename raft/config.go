@@ -38,6 +38,24 @@ type Config struct {
 	// Empty means the listener's address, or NodeID when alone.
 	Address string
 
+	// Peers forward commands and questions to the node that leads. Nil means
+	// that a node that does not lead refuses them.
+	Peers Peers
+
+	// LeaderWait bounds how long a command waits for somebody to lead; 0 means
+	// 2 s. Reads wait for as long as their context says.
+	LeaderWait time.Duration
+
+	// Roster tells what the state machine knows of servers; with one, the node
+	// that leads gives and takes votes by itself, as Voters says. Nil leaves
+	// votes to Promote and Demote.
+	Roster Roster
+	Voters VoterRules
+
+	// Witness is for a node that votes and rather does not lead: it waits twice
+	// as long for a leader. What else there is to it the Roster says.
+	Witness bool
+
 	// Join keeps a node with an empty Dir from founding a cluster of one: it
 	// waits until a leader adds it.
 	Join bool
@@ -66,7 +84,8 @@ type Config struct {
 	TrailingLogs uint64
 
 	// Election is how long a node does without a leader before it wants to lead;
-	// 0 means 1 s. A node alone never waits for it.
+	// 0 means 500 ms. Behind slow links it should be ten round trips at least. A
+	// node alone never waits for it. See guestConfig for what follows from it.
 	Election time.Duration
 }
 
@@ -82,7 +101,11 @@ func (c Config) withDefaults() Config {
 		def(&c.TrailingLogs, 128) // for nobody; but an empty log is a case of its own
 	}
 	def(&c.TrailingLogs, 16384)
-	def(&c.Election, time.Second)
+	def(&c.Election, 500*time.Millisecond)
+	def(&c.LeaderWait, 2*time.Second)
+	def(&c.Voters.Max, 5)
+	def(&c.Voters.Stable, 10*time.Second)
+	def(&c.Voters.Failed, 30*time.Second)
 	if c.Address == "" && c.Listener != nil {
 		c.Address = c.Listener.Addr().String()
 	}

@@ -9,9 +9,18 @@ import (
 )
 
 var (
-	// ErrNoLeader says that this node does not lead, or ceased to while the
-	// command was on its way. Nothing is known about the effect of the command.
+	// ErrNoLeader says that nobody leads who can be asked: not this node, and it
+	// knows or reaches no other. The command had no effect and will have none.
 	ErrNoLeader = errors.New("raft: no leader")
+
+	// ErrUnknownFate says that the command was on its way when the leader ceased
+	// to lead, or to answer, or the context ended: it may have taken effect, may
+	// still do, or never will.
+	ErrUnknownFate = errors.New("raft: fate of the command unknown")
+
+	// ErrNotSent is for implementations of Peers: the other node certainly never
+	// got what was to be sent.
+	ErrNotSent = errors.New("raft: not sent")
 
 	// ErrFull says that the disk is full: of the log, or of the state machine.
 	// A command that was refused because of it may still take effect when there
@@ -26,6 +35,17 @@ var (
 	// ErrClosed says that the node is closed, or was while the command was on
 	// its way. Nothing is known about the effect of the command.
 	ErrClosed = errors.New("raft: node closed")
+
+	// ErrNotMember says that a server is no member of the cluster.
+	ErrNotMember = errors.New("raft: not a member")
+
+	// ErrAddressInUse says that another member has this address. If that one came
+	// back with an empty disk, the old member has to be removed first.
+	ErrAddressInUse = errors.New("raft: address belongs to another member")
+
+	// ErrQuorum says that a change of members is refused because those voters
+	// that the leader hears of would be no majority any more.
+	ErrQuorum = errors.New("raft: too few voters would be left")
 
 	// ErrTooLarge says that a command exceeds Config.CommandMax.
 	ErrTooLarge = errors.New("raft: command too large")
@@ -43,17 +63,19 @@ var (
 	ErrMismatch = errors.New("raft: log and state machine do not fit")
 )
 
-// translate turns what the guest answers to a command into ours.
+// translate turns what the guest answers to a command into ours. It says
+// ErrNoLeader only of what never reached the log.
 func translate(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, hraft.ErrNotLeader),
-		errors.Is(err, hraft.ErrLeadershipLost),
 		errors.Is(err, hraft.ErrLeadershipTransferInProgress),
-		errors.Is(err, hraft.ErrAbortedByRestore),
 		errors.Is(err, hraft.ErrEnqueueTimeout):
 		return fmt.Errorf("%w: %w", ErrNoLeader, err)
+	case errors.Is(err, hraft.ErrLeadershipLost),
+		errors.Is(err, hraft.ErrAbortedByRestore):
+		return fmt.Errorf("%w: %w", ErrUnknownFate, err)
 	case errors.Is(err, hraft.ErrRaftShutdown):
 		return ErrClosed
 	case isNoSpace(err):

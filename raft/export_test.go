@@ -142,3 +142,8 @@ func Repair(tb testing.TB, dir string) error {
 	}
 	return err
 }
+
+// Agreed is what a node notes of the last entry that is agreed.
+func Agreed(node string, index, term uint64) []byte {
+	return (&agreedFile{node: node}).encode(index, term)
+}

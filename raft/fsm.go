@@ -31,6 +31,7 @@ type machine struct {
 	closing <-chan struct{}
 	applied *watermark
 	applies prometheus.Histogram
+	agreed  *agreedFile // written under mu
 
 	mu     sync.Mutex // guards the rest; held across Apply, so that positions only rise
 	pos    position
@@ -53,6 +54,9 @@ func (m *machine) ApplyBatch(entries []*hraft.Log) []any {
 	defer m.mu.Unlock()
 	defer since(m.applies, time.Now())
 	answers := make([]any, len(entries))
+	if last := entries[len(entries)-1]; !m.decidesAlone(entries) {
+		m.agreed.note(last.Index, last.Term) // before anybody can see it
+	}
 	results, err := m.applyLocked(entries, m.applyPatiently)
 	if err != nil {
 		m.stopLocked(err)

@@ -28,6 +28,7 @@ import (
 type logStore struct {
 	// Immutable once raft runs.
 	dir         string
+	node        string // Config.NodeID
 	segmentSize int
 	log         *logger
 	grown       chan struct{} // receives when so many bytes were appended that the log should be cut
@@ -37,6 +38,8 @@ type logStore struct {
 	appends     prometheus.Histogram
 
 	command atomic.Uint64 // index of the last entry that reaches the state machine
+	shared  atomic.Bool   // a configuration with other voters was appended since this was opened
+	tail    *watermark    // index of the last entry; nil on a node alone
 
 	reading sync.RWMutex // guards wal; held for writing only while it is exchanged
 	wal     *wal.WAL
@@ -70,7 +73,7 @@ func (segmentList) Close() error { return nil }
 func openLog(cfg Config, full func(error)) (*logStore, error) {
 	dir := cfg.Dir
 	s := &logStore{
-		dir: dir, segmentSize: cfg.SegmentSize, log: &logger{log: cfg.Log, name: "wal"},
+		dir: dir, node: cfg.NodeID, segmentSize: cfg.SegmentSize, log: &logger{log: cfg.Log, name: "wal"},
 		grown: make(chan struct{}, 1), grownBytes: cfg.SnapshotBytes, full: full,
 		meta: segmentList{&metadb.BoltMetaDB{}}, appends: newAppends(),
 	}
@@ -190,9 +193,15 @@ func (s *logStore) appendedLocked(entries []*hraft.Log) {
 	for _, e := range entries {
 		s.last = e.Index
 		s.bytes += int64(len(e.Data))
+		if e.Type == hraft.LogConfiguration && !soleVoter(hraft.DecodeConfiguration(e.Data), s.node) {
+			s.shared.Store(true) // before any other node hears of it
+		}
 		if reachesMachine(e.Type) {
 			s.command.Store(e.Index)
 		}
+	}
+	if s.tail != nil {
+		s.tail.reach(s.last)
 	}
 	if s.bytes < s.grownBytes {
 		return

@@ -31,6 +31,7 @@ type Node struct {
 	lock       *os.File
 	vote       *voteFile
 	logs       *logStore
+	agreed     *agreedFile
 	machine    *machine
 	gate       *gate
 	leader     *leader
@@ -38,68 +39,20 @@ type Node struct {
 	confirming *confirming // the same; nil on a node alone
 	raft       *hraft.Raft
 	proposals  prometheus.Histogram
-	replayed   uint64 // the last entry that was in the log at Start and reaches the state machine
+	replayed   uint64              // the last entry that was in the log at Start and reaches the state machine
+	conf       hraft.Configuration // at Start, the last one in the log
+	alone      bool                // conf names this node as the only voter
+	here       *rounds             // questions to this node as the leader
+	asked      *rounds             // questions of this node to the leader
+
+	changed  chan struct{} // receives when the members changed
+	handed   time.Time     // when this node gave up leadership because it is not suited; owned by tend
+	changing sync.Mutex    // one change of members at a time; held until it is agreed
 
 	closing   chan struct{} // closed by Close
 	closeOnce sync.Once
 	closeErr  error
 	watching  sync.WaitGroup // the goroutine of watch
-}
-
-// Propose has a command agreed and applied, and returns what the state machine
-// answered. The command is durable then, and every later Propose and ReadIndex
-// on this node sees its effect. The caller must not change command any more.
-//
-// When it returns an error, nothing is known about the effect of the command,
-// unless it is ErrTooLarge. ErrNoLeader, ErrFull, ErrStopped, ErrClosed, or the
-// context's error; with a full disk it does not wait for the context.
-func (n *Node) Propose(ctx context.Context, command []byte) ([]byte, error) {
-	if len(command) > n.cfg.CommandMax {
-		return nil, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(command), n.cfg.CommandMax)
-	}
-	defer since(n.proposals, time.Now())
-	f, err := n.await(ctx, func(timeout time.Duration) hraft.Future {
-		return n.raft.Apply(command, timeout)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("propose: %w", err)
-	}
-	switch answer := f.(hraft.ApplyFuture).Response().(type) {
-	case []byte:
-		return answer, nil
-	case error: // the machine's, which stopped
-		return nil, fmt.Errorf("propose: %w", n.troubleOr(answer))
-	default:
-		panic(fmt.Sprintf("raft: a command was answered with a %T", answer))
-	}
-}
-
-// await starts something with raft and waits for it, for the context, or for
-// trouble. The guest's futures cannot be waited for with anything else, hence
-// the goroutine; it ends with the future.
-func (n *Node) await(ctx context.Context, start func(time.Duration) hraft.Future) (hraft.Future, error) {
-	trouble, err := n.gate.enter()
-	if err != nil {
-		return nil, err
-	}
-	timeout := enqueueMax
-	if deadline, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(deadline))
-	}
-	if err := ctx.Err(); err != nil || timeout <= 0 {
-		return nil, errors.Join(err, context.DeadlineExceeded)
-	}
-	f := start(timeout)
-	done := make(chan error, 1)
-	go func() { done <- f.Error() }()
-	select {
-	case err := <-done:
-		return f, translate(err)
-	case <-trouble:
-		return nil, n.troubleOr(ErrNoLeader)
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 }
 
 // troubleOr names the trouble there is, or if it has just passed, err.
@@ -119,8 +72,8 @@ func (n *Node) WaitLeader(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		ready, changed := n.leader.state()
-		if ready {
+		now, changed := n.leader.state()
+		if now.Leading || now.Leader.ID != "" && now.Leader.ID != n.cfg.NodeID {
 			return nil
 		}
 		select {
@@ -144,8 +97,8 @@ func (n *Node) Close() error {
 func (n *Node) close() error {
 	n.gate.set(closed, ErrClosed)
 	close(n.closing)
-	if n.raft.State() == hraft.Leader && len(n.raft.GetConfiguration().Configuration().Servers) > 1 {
-		_ = n.raft.LeadershipTransfer().Error() // they elect anyway, only later
+	if heir, ok := n.heir(); ok && n.raft.State() == hraft.Leader {
+		_ = n.handTo(heir).Error() // they elect anyway, only later
 	}
 	err := n.raft.Shutdown().Error()
 	n.watching.Wait()
@@ -162,6 +115,9 @@ func (n *Node) release() error {
 	var errs []error
 	if n.logs != nil {
 		errs = append(errs, n.logs.close())
+	}
+	if n.agreed != nil {
+		errs = append(errs, n.agreed.close())
 	}
 	if n.vote != nil {
 		errs = append(errs, n.vote.close())

@@ -72,7 +72,7 @@ func (h home) ready(tb testing.TB) (*raft.Node, *ledger) {
 // soon is a context for what must not take long.
 func soon(tb testing.TB) context.Context {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	tb.Cleanup(cancel)
 	return ctx
 }

@@ -32,8 +32,8 @@ func (n *Node) Status() Status {
 	s.FirstIndex, _ = n.logs.FirstIndex() // 0 once closed
 	s.LastIndex, _ = n.logs.LastIndex()
 	_, leader := n.raft.LeaderWithID()
-	ready, _ := n.leader.state()
-	s.Leader, s.Leading = string(leader), ready && string(leader) == n.cfg.NodeID
+	now, _ := n.leader.state()
+	s.Leader, s.Leading = string(leader), now.Leading && string(leader) == n.cfg.NodeID
 	for _, server := range n.raft.GetConfiguration().Configuration().Servers {
 		if server.Suffrage == hraft.Voter {
 			s.Voters++

@@ -29,12 +29,17 @@ func (w *watermark) reach(index uint64) {
 	w.risen = make(chan struct{})
 }
 
+// rising returns a channel that is closed when the mark rises next.
+func (w *watermark) rising() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.risen
+}
+
 // wait returns when the mark is at index or above, or trouble comes.
 func (w *watermark) wait(ctx context.Context, index uint64, trouble <-chan struct{}) error {
 	for w.index.Load() < index {
-		w.mu.Lock()
-		risen := w.risen
-		w.mu.Unlock()
+		risen := w.rising()
 		if w.index.Load() >= index { // it rose before we listened
 			break
 		}

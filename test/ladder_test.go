@@ -23,9 +23,11 @@ var ladder = map[string][]string{
 	"appliance/cli": {"appliance", "appliance/api", "appliance/setting", "meta"}, // meta's nouns are the control API's
 	"appliance": {
 		"appliance/registry", "appliance/api", "appliance/console", "appliance/auth", "appliance/mirror",
+		"appliance/peer", "appliance/replicate",
 		"kube", "kube/resource", "blobstore", "blobstore/object", "meta", "raft", "tls",
 	},
 	"appliance/registry": {"appliance/auth", "appliance/mirror", "blobstore", "meta"},
+	"appliance/peer":     {}, // what nodes say to each other; plain arguments, joined in appliance
 	"appliance/setting":  {}, // tables, files and flags; it knows no setting by name
 	"appliance/api":      {"appliance/auth", "kube/resource", "meta"},
 	"appliance/console":  {"appliance/auth", "meta"},
@@ -38,13 +40,15 @@ var ladder = map[string][]string{
 	"raft":               {},
 	"tls":                {},
 
-	"blobstore/object":        {"blobstore"}, // an object store in the disk's place
+	"appliance/replicate":     {"blobstore", "meta"}, // copies of the one, recorded in the other
+	"blobstore/object":        {"blobstore"},         // an object store in the disk's place
 	"blobstore/blobstoretest": {"blobstore"},
 	"test":                    {},
 	"test/alerts":             {},
 	"test/acme":               {"test/skerry", "tls"},
 	"test/bench":              {"test/skerry"},
 	"test/clients":            {"test/skerry"},
+	"test/cluster":            {"test/skerry"},
 	"test/conformance":        {"test/skerry"},
 	"test/crash":              {"test/crash/ledger", "test/skerry"},
 	"test/crash/ledger":       {"test/skerry"},

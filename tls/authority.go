@@ -11,9 +11,11 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -35,13 +37,48 @@ func (a *authority) due(now time.Time) bool {
 	return now.Before(a.cert.NotBefore) || now.After(a.cert.NotAfter.Add(-authorityLast))
 }
 
-// openAuthority reads the authority, or creates it.
+// A keeper has the authority of a directory, for the public certificates and for
+// those between nodes: there is one of them, so that both know the same.
+type keeper struct {
+	dir string
+	log *slog.Logger
+
+	mu   sync.Mutex // guards last; held across disk writes when there is none or it is due
+	last *authority
+}
+
+// openKeeper makes the directory where absent, and reads nothing yet.
+func openKeeper(dir string, log *slog.Logger) (*keeper, error) {
+	if dir == "" {
+		return nil, errors.New("tls: Dir is required")
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create certificate directory: %w", err)
+	}
+	return &keeper{dir: dir, log: log}, nil
+}
+
+// authority returns the authority, with a certificate that is good now.
+func (k *keeper) authority(now time.Time) (*authority, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.last != nil && !k.last.due(now) {
+		return k.last, nil
+	}
+	a, err := k.open(now)
+	if err == nil {
+		k.last = a
+	}
+	return a, err
+}
+
+// open reads the authority, or creates it.
 //
 // The key is written before the certificate. A crash between the two leaves a
 // key alone, and the certificate is then made from it; it would be the same
 // authority even for clients that have seen a certificate of it before.
-func (s *self) openAuthority(now time.Time) (*authority, error) {
-	keyPath, certPath := filepath.Join(s.dir, "ca.key"), filepath.Join(s.dir, "ca.crt")
+func (k *keeper) open(now time.Time) (*authority, error) {
+	keyPath, certPath := filepath.Join(k.dir, "ca.key"), filepath.Join(k.dir, "ca.crt")
 	certPEM, err := os.ReadFile(certPath)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("read authority: %w", err)
@@ -52,7 +89,7 @@ func (s *self) openAuthority(now time.Time) (*authority, error) {
 			"restore it, or remove %s, too, and give clients the new one", keyPath, certPath)
 	}
 	if errors.Is(err, os.ErrNotExist) {
-		keyPEM, err = s.createKey(keyPath)
+		keyPEM, err = createKey(keyPath)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read authority: %w", err)
@@ -62,8 +99,8 @@ func (s *self) openAuthority(now time.Time) (*authority, error) {
 		return nil, fmt.Errorf("read authority: %s is damaged: %w", keyPath, err)
 	}
 	if certPEM == nil {
-		s.log.Info("new certificate authority", "file", certPath)
-		return s.issueAuthority(key, certPath, now)
+		k.log.Info("new certificate authority", "file", certPath)
+		return issueAuthority(key, certPath, now)
 	}
 	a := &authority{key: key, pem: certPEM}
 	if a.cert, err = parseCert(certPEM); err != nil {
@@ -73,15 +110,15 @@ func (s *self) openAuthority(now time.Time) (*authority, error) {
 		return nil, fmt.Errorf("read authority: %s is not the certificate of %s", certPath, keyPath)
 	}
 	if a.due(now) {
-		s.log.Warn("certificate authority renewed, give clients the new certificate", "file", certPath,
+		k.log.Warn("certificate authority renewed, give clients the new certificate", "file", certPath,
 			"not_before", a.cert.NotBefore, "not_after", a.cert.NotAfter, "now", now)
-		return s.issueAuthority(key, certPath, now)
+		return issueAuthority(key, certPath, now)
 	}
 	return a, nil
 }
 
 // createKey makes the authority's key and keeps it.
-func (s *self) createKey(path string) ([]byte, error) {
+func createKey(path string) ([]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -94,7 +131,7 @@ func (s *self) createKey(path string) ([]byte, error) {
 }
 
 // issueAuthority signs a certificate for the authority's key, with that key.
-func (s *self) issueAuthority(key *ecdsa.PrivateKey, path string, now time.Time) (*authority, error) {
+func issueAuthority(key *ecdsa.PrivateKey, path string, now time.Time) (*authority, error) {
 	id, err := keyID(&key.PublicKey)
 	if err != nil {
 		return nil, fmt.Errorf("issue authority: %w", err)

@@ -28,6 +28,17 @@
 // its validity, which happens on machines whose clock was wrong before. None of
 // that interrupts a connection or needs a restart.
 //
+// Between nodes there is another trust, [Peers], which needs nothing but the
+// authority's files and is opened before anything else; each node has them all,
+// and signs its own certificate:
+//
+//	peers.go     which cluster this is; passport.go: who a node says it is
+//	door.go      one port for all: the protocol that ALPN names says whether a
+//	             client or a node is coming; arrival.go: who serves it then
+//	dial.go      the way out, and that of a node that wants to join; install.go:
+//	             what it does with the authority that it is given
+//	refusal.go   what is said of those who are not let in
+//
 // Every file is written beside its place and renamed, those of the authority
 // synced before: after a crash there is the old one or the new one. A damaged
 // authority is an error, for it cannot be replaced without asking every client;

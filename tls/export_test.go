@@ -17,3 +17,6 @@ func Guest(s Storage) certmagic.Storage { return guestStorage{s} }
 func (p *Public) Show(name string, protocols ...string) (*cryptotls.Certificate, error) {
 	return p.certificate(&cryptotls.ClientHelloInfo{ServerName: name, SupportedProtos: protocols})
 }
+
+// ReadGreeting is what a dial ends with.
+var ReadGreeting = readGreeting

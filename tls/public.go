@@ -19,8 +19,12 @@ const checkEvery = time.Minute
 // neither Files nor ACME they are those of an authority of our own.
 type Config struct {
 	// Dir holds the files of the own authority. Created if absent, 0700.
-	// Required unless Files is given, and not used then.
+	// Required unless Files or Peers is given, and not used then.
 	Dir string
+
+	// Peers, if not nil, have the own authority, and are let in where Wrap
+	// listens.
+	Peers *Peers
 
 	// Names are the host names and IP addresses that clients use for this
 	// server; the own authority's leaf carries them. Empty means LocalNames.
@@ -56,6 +60,7 @@ type Public struct {
 	files   *pair      // nil unless configured
 	acme    *acme      // nil unless configured
 	clients *clientCAs // nil: clients are not asked
+	peers   *Peers     // nil: their protocols are not spoken here
 	config  *cryptotls.Config
 	hosts   atomic.Pointer[hosts] // nil: none
 }
@@ -71,7 +76,7 @@ func OpenPublic(cfg Config) (_ *Public, err error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	p := &Public{log: cfg.Log, now: cfg.Now, diary: newDiary(cfg.Log)}
+	p := &Public{log: cfg.Log, now: cfg.Now, diary: newDiary(cfg.Log), peers: cfg.Peers}
 	if cfg.Files == nil {
 		if p.self, err = openSelf(cfg); err != nil {
 			return nil, err
@@ -189,10 +194,22 @@ func (p *Public) Listen(network, address string) (net.Listener, error) {
 // Its connections are those of crypto/tls, as net/http needs them for h2, and
 // tell who the client is if it showed a certificate. Each handshake uses what is
 // good at that moment. With ACME, wrap what listens before Run.
+//
+// With Config.Peers, other nodes are let in by the same address from now on; l may be
+// one that lets them in already, by [Peers.Welcome].
+// Closing the listener then ends it for clients alone: nodes are let in until
+// [Peers.Close], which is what closes l.
 func (p *Public) Wrap(l net.Listener) net.Listener {
 	if p.acme != nil {
 		at := l.Addr().String()
 		p.acme.public.Store(&at)
+	}
+	if d, ok := l.(*door); ok && d.peers == p.peers {
+		d.let(p.config)
+		return d
+	}
+	if p.peers != nil {
+		return p.peers.open(l, p.config)
 	}
 	return cryptotls.NewListener(l, p.config)
 }

@@ -2,10 +2,7 @@ package tls
 
 import (
 	cryptotls "crypto/tls"
-	"errors"
-	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,10 +10,11 @@ import (
 
 // A self is an authority of our own, and a leaf under it for this server.
 type self struct {
-	dir   string
-	names []string // sorted
-	log   *slog.Logger
-	now   func() time.Time
+	dir    string
+	keeper *keeper
+	names  []string // sorted
+	log    *slog.Logger
+	now    func() time.Time
 
 	renewing sync.Mutex // one renewal at a time; held across its disk writes
 	issued   atomic.Pointer[issued]
@@ -29,20 +27,19 @@ type issued struct {
 }
 
 func openSelf(cfg Config) (*self, error) {
-	if cfg.Dir == "" {
-		return nil, errors.New("tls: Dir is required")
-	}
 	names := cfg.Names
 	if len(names) == 0 {
 		names = LocalNames()
 	}
 	s := &self{dir: cfg.Dir, log: cfg.Log, now: cfg.Now}
 	var err error
-	if s.names, err = normalize(names); err != nil {
+	if cfg.Peers != nil {
+		s.dir, s.keeper = cfg.Peers.keeper.dir, cfg.Peers.keeper
+	} else if s.keeper, err = openKeeper(cfg.Dir, cfg.Log); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("create certificate directory: %w", err)
+	if s.names, err = normalize(names); err != nil {
+		return nil, err
 	}
 	return s, s.renew()
 }
@@ -56,7 +53,7 @@ func (s *self) renew() error {
 	if old != nil && !old.ca.due(now) && leafDue(old.leaf.Leaf, now) == "" {
 		return nil
 	}
-	ca, err := s.openAuthority(now)
+	ca, err := s.keeper.authority(now)
 	if err != nil {
 		return err
 	}

@@ -87,6 +87,7 @@ func Handler(cfg Config) http.Handler {
 		return op.Reload(r.Context())
 	}))
 	access(op, on)
+	clustered(op, on)
 	on("POST "+Prefix+"/scrub", h.scrub)
 	on("POST "+Prefix+"/check", h.check)
 	on("GET "+backupPath, h.backup)

@@ -16,6 +16,7 @@ import (
 // which is an administrator, in full.
 type Operator interface {
 	AccessOperator
+	ClusterOperator
 
 	// Status tells how the registry is doing.
 	Status(ctx context.Context) (Status, error)
@@ -70,11 +71,24 @@ type Status struct {
 	Disk       DiskStatus    `json:"disk"`
 	TLS        TLSStatus     `json:"tls"`
 	Storage    StorageStatus `json:"storage"`
-	Contents   meta.Stats    `json:"contents"`
+	// Cluster is absent on a node alone.
+	Cluster  *ClusterStatus `json:"cluster,omitempty"`
+	Contents meta.Stats     `json:"contents"`
 	// Conditions are those of config.imageregistry/cluster.
 	Conditions []Condition `json:"conditions"`
 	// Quarantined lists blobs whose bytes were found damaged.
 	Quarantined []digest.Digest `json:"quarantined,omitempty"`
+}
+
+// ClusterStatus is how the nodes are, as the one that answers sees it.
+type ClusterStatus struct {
+	Nodes  int      `json:"nodes"`            // that are members
+	Away   []string `json:"away,omitempty"`   // names of those that do not answer
+	Leader string   `json:"leader,omitempty"` // its name; absent: none, and nothing can be changed
+	// CopiesMissing counts blobs with fewer copies than there should be, Lost those
+	// without any.
+	CopiesMissing int `json:"copiesMissing"`
+	Lost          int `json:"lost"`
 }
 
 // DiskStatus is the file system under the data directory; sizes in bytes.

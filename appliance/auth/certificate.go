@@ -1,7 +1,9 @@
 package auth
 
 import (
+	"context"
 	"crypto/x509"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -31,10 +33,38 @@ func isRecordOfAnother(name string) bool {
 	return strings.EqualFold(name, anonymousActor) || strings.HasPrefix(name, robots)
 }
 
-// verifiedChains is what the listener verified of the client.
+// verifiedChains is what the listener verified of the client, or another node's did.
 func verifiedChains(r *http.Request) [][]*x509.Certificate {
-	if r.TLS == nil {
+	if r.TLS != nil {
+		return r.TLS.VerifiedChains
+	}
+	if vouched, ok := r.Context().Value(vouchedKey{}).(*x509.Certificate); ok {
+		return [][]*x509.Certificate{{vouched}}
+	}
+	return nil
+}
+
+// Certificate is the certificate that r's client showed and the listener verified, in
+// DER; nil without one. Another node that is given it takes it by [Vouched].
+func Certificate(r *http.Request) []byte {
+	if r.TLS == nil || len(r.TLS.VerifiedChains) == 0 || len(r.TLS.VerifiedChains[0]) == 0 {
 		return nil
 	}
-	return r.TLS.VerifiedChains
+	return r.TLS.VerifiedChains[0][0].Raw
+}
+
+type vouchedKey struct{}
+
+// Vouched is r as if its client had shown a certificate, in DER, that was verified. It
+// is believed: call it for what another node of the cluster says, never for what a
+// client says. Without a certificate it is r.
+func Vouched(r *http.Request, certificate []byte) (*http.Request, error) {
+	if len(certificate) == 0 {
+		return r, nil
+	}
+	c, err := x509.ParseCertificate(certificate)
+	if err != nil {
+		return nil, fmt.Errorf("read the client's certificate: %w", err)
+	}
+	return r.WithContext(context.WithValue(r.Context(), vouchedKey{}, c)), nil
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"log/slog"
 	"math/big"
 	"net/http"
@@ -134,5 +135,41 @@ func TestClientCertificates(t *testing.T) {
 	w.must(resp.Body.Close())
 	if resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("a wrong password beside a right certificate: %s", resp.Status)
+	}
+}
+
+// A node verified the certificate, and passed the request on.
+func TestACertificateThatAnotherNodeVerified(t *testing.T) {
+	w, trusted := newWorld(t), newCA(t)
+	w.grant("system:image-pusher", meta.SubjectUser, "node-1", "team")
+	_, cert := trusted.make(&x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "node-1"}, NotAfter: time.Now().Add(time.Hour),
+	}, trusted)
+	shown := httptest.NewRequest(http.MethodPut, "https://"+host+"/v2/", nil)
+	shown.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}}
+	if auth.Certificate(shown) != nil {
+		t.Error("a certificate counts that nobody verified")
+	}
+	shown.TLS.VerifiedChains = [][]*x509.Certificate{{cert, trusted.cert}}
+	plain := httptest.NewRequest(http.MethodPut, "http://"+host+"/v2/", nil)
+	passed, err := auth.Vouched(plain, auth.Certificate(shown))
+	w.must(err)
+	p, err := w.Authenticate(passed)
+	w.must(err)
+	if p.String() != "node-1" || p.Method != auth.MethodCertificate || p.Allow(auth.Push, "team/app") != nil {
+		t.Errorf("there it is %s by %s", p, p.Method)
+	}
+	if _, err := w.Authenticate(plain); !errors.Is(err, auth.ErrNoCredentials) {
+		t.Errorf("the request that nobody vouched for: %v", err)
+	}
+	if r, err := auth.Vouched(plain, auth.Certificate(plain)); r != plain || err != nil {
+		t.Errorf("without a certificate: %v", err)
+	}
+	if _, err := auth.Vouched(plain, []byte("root")); err == nil {
+		t.Error("what is no certificate is believed")
+	}
+	passed.TLS = new(tls.ConnectionState) // a client's own connection: nobody can vouch for it
+	if _, err := w.Authenticate(passed); !errors.Is(err, auth.ErrNoCredentials) {
+		t.Errorf("on a connection of its own: %v", err)
 	}
 }

@@ -79,6 +79,7 @@ func newApp(stdout, stderr io.Writer) *cli.App {
 			configCommand(),
 			reloadCommand(),
 			statusCommand(),
+			clusterCommand(),
 			getCommand(),
 			applyCommand(),
 			deleteCommand(),

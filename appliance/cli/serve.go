@@ -87,6 +87,10 @@ func greet(w io.Writer, a *appliance.Appliance, data string) {
 	case a.CA() != nil:
 		trust = " --cert-dir " + filepath.Join(data, "trust")
 	}
+	password := filepath.Join(data, "admin-password")
+	if _, err := os.Stat(password); err != nil { // it joined others: the account is the cluster's
+		password = "PASSWORD-FILE"
+	}
 	_, _ = fmt.Fprintf(w, `Skerry %s serves %s://%s
 
   log in   podman login%s -u admin --password-stdin %s < %s
@@ -94,7 +98,7 @@ func greet(w io.Writer, a *appliance.Appliance, data string) {
   pull     podman pull%s %s/NAMESPACE/NAME:TAG
   look     skerry status --data %s
 %s
-`, appliance.Version(), scheme, host, trust, host, filepath.Join(data, "admin-password"),
+`, appliance.Version(), scheme, host, trust, host, password,
 		trust, host, trust, host, data, trustLine(a, host))
 }
 

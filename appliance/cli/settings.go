@@ -24,6 +24,7 @@ func defaultValues() values {
 func settings(v *values) setting.Table {
 	return slices.Concat(
 		nodeSettings(&v.Config),
+		clusterSettings(&v.Config),
 		tlsSettings(&v.Config),
 		metricsSettings(&v.Config),
 		accessSettings(&v.Config),
@@ -56,6 +57,36 @@ func nodeSettings(c *appliance.Config) setting.Table {
 		{
 			Key: "zone", Value: setting.Text(&c.Zone),
 			Meaning: "`ZONE` that this node stands in",
+		},
+	}
+}
+
+// clusterSettings are how a node finds the others, and is found.
+func clusterSettings(c *appliance.Config) setting.Table {
+	return setting.Table{
+		{
+			Key: "join", Value: setting.Text(&c.Join),
+			Meaning: "`ADDRESS` of a node whose cluster a new data directory becomes a member of",
+		},
+		{
+			Key: "token", Value: setting.Text(&c.Token), Secret: true,
+			Meaning: "`TOKEN` to join with, from skerry cluster token create",
+		},
+		{
+			Key: "advertise", Value: setting.Text(&c.Advertise), Default: "the host name, and the port of listen",
+			Meaning: "`ADDRESS` by which other nodes reach this one",
+		},
+		{
+			Key: "peer-listen", Value: setting.Text(&c.PeerListen),
+			Meaning: "further `ADDRESS` for other nodes alone, as for firewalls",
+		},
+		{
+			Key: "witness", Value: setting.OnOff(&c.Witness),
+			Meaning: "vote in the cluster, and keep no blobs",
+		},
+		{
+			Key: "repair-after", Value: setting.Period(&c.RepairAfter),
+			Meaning: "`DURATION` that a node may be away before its copies are made elsewhere",
 		},
 	}
 }

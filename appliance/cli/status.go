@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"io"
 	"runtime"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"skerry.dev/skerry/appliance"
+	"skerry.dev/skerry/appliance/api"
 )
 
 func statusCommand() *cli.Command {
@@ -50,6 +52,7 @@ func status(c *cli.Context) error {
 		if s.Storage.Kind != string(appliance.StorageLocal) {
 			row(w, "Blobs in", s.Storage.Location, s.Storage.Error)
 		}
+		clusterRows(w, s.Cluster)
 		row(w, "Repositories", s.Contents.Repositories)
 		row(w, "Tags", s.Contents.Tags)
 		row(w, "Manifests", s.Contents.Manifests)
@@ -69,6 +72,27 @@ func status(c *cli.Context) error {
 			}
 		}
 	})
+}
+
+// clusterRows tells of the other nodes, where there are any.
+func clusterRows(w io.Writer, c *api.ClusterStatus) {
+	if c == nil {
+		return
+	}
+	leader := "no leader: nothing can be changed"
+	if c.Leader != "" {
+		leader = "leader " + c.Leader
+	}
+	row(w, "Cluster", fmt.Sprintf("%d of %d nodes answer", c.Nodes-len(c.Away), c.Nodes), leader)
+	if len(c.Away) > 0 {
+		row(w, "Away", strings.Join(c.Away, " "))
+	}
+	if c.CopiesMissing > 0 {
+		row(w, "Copies", fmt.Sprintf("%d blobs have too few", c.CopiesMissing))
+	}
+	if c.Lost > 0 {
+		row(w, "Lost", fmt.Sprintf("%d blobs are on no node: push them again, or restore a backup", c.Lost))
+	}
 }
 
 // until says how long a certificate is good.

@@ -60,6 +60,7 @@ type witness struct {
 	caller Caller
 	size   int64
 	source meta.RepoName
+	passed bool // on to another node, which records it and knows who it was
 }
 
 // testify tells the witness, if w is one, what a push brought, and from where if its

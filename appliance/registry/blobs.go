@@ -33,6 +33,9 @@ func (h *front) headBlob(w http.ResponseWriter, r *http.Request, t target) error
 		return err
 	}
 	b, err := h.meta.Blob(t.repo, t.digest)
+	if h.missed(w, r, err) {
+		b, err = h.meta.Blob(t.repo, t.digest)
+	}
 	if err != nil {
 		return err
 	}
@@ -77,6 +80,9 @@ func (h *front) getBlob(w http.ResponseWriter, r *http.Request, t target) error 
 // serve is getBlob without the question who asks.
 func (r repository) serve(w http.ResponseWriter, req *http.Request, t target) error {
 	b, err := r.meta.Blob(r.name, t.digest)
+	if r.missed(w, req, err) {
+		b, err = r.meta.Blob(r.name, t.digest)
+	}
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ func (h *front) getCatalog(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	h.confirm(w, r)
 	var names []meta.RepoName
 	more := false
 	if p.n > 0 {

@@ -238,6 +238,22 @@ func translateState(t target, err error) *fault {
 			message: "a manifest of this repository references the blob; delete the manifest first",
 			detail:  map[string]string{"digest": t.digest.String()},
 		}
+	}
+	return translateCluster(err)
+}
+
+// translateCluster continues translateState with what other nodes have to do with it, and
+// with time.
+func translateCluster(err error) *fault {
+	switch {
+	case errors.Is(err, ErrCopies):
+		return &fault{
+			status: http.StatusServiceUnavailable, code: codeUnavailable,
+			message: "the blobs of this manifest have not enough copies on other nodes yet; they stay, push the manifest again",
+			cause:   err,
+		}
+	case errors.Is(err, meta.ErrNode), errors.Is(err, meta.ErrLevel):
+		return notOfTheCluster(err)
 	case errors.Is(err, meta.ErrUnavailable):
 		return &fault{
 			status: http.StatusServiceUnavailable, code: codeUnavailable,
@@ -256,6 +272,16 @@ func translateState(t target, err error) *fault {
 		status: http.StatusInternalServerError, code: codeUnknown, message: "internal error; see the registry's log",
 		cause: err,
 	}
+}
+
+// notOfTheCluster says why this node may not change anything that others may.
+func notOfTheCluster(err error) *fault {
+	f := &fault{status: http.StatusServiceUnavailable, code: codeUnavailable, cause: err}
+	f.message = "nodes of this registry run an older version, which does not know this change; upgrade all of them"
+	if errors.Is(err, meta.ErrNode) {
+		f.message = "this node was removed from the cluster and takes no pushes any more; push through another node"
+	}
+	return f
 }
 
 // unknown is the 404 for what t names.

@@ -18,7 +18,13 @@ func (h *front) getManifest(w http.ResponseWriter, r *http.Request, t target) er
 	if _, err := h.allow(w, r, Access{t.repo, Pull}); err != nil {
 		return err
 	}
+	if t.digest == "" {
+		h.confirm(w, r)
+	}
 	m, size, err := h.findManifest(t, r.Method == http.MethodHead)
+	if t.digest != "" && h.missed(w, r, err) {
+		m, size, err = h.findManifest(t, r.Method == http.MethodHead)
+	}
 	if err != nil {
 		return err
 	}

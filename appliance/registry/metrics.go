@@ -20,6 +20,8 @@ type Metrics struct {
 	received   *prometheus.CounterVec
 	sent       *prometheus.CounterVec
 
+	readStale prometheus.Counter
+
 	byRoute [kinds][methodCount]*series // nil where a route does not have the method
 
 	manifestPulled, manifestPushed, manifestDeleted, tagDeleted,
@@ -85,6 +87,10 @@ func NewMetrics() *Metrics {
 			"blobs and tags.", "object", "operation"),
 		received: counters("received_bytes_total", "Bytes of blobs and manifests received from clients.", "object"),
 		sent:     counters("sent_bytes_total", "Bytes of blobs, manifests and other answers sent to clients.", "object"),
+		readStale: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "skerry_registry_stale_reads_total",
+			Help: "Answers that no other node could confirm, and that said so (Warning: 110).",
+		}),
 	}
 	for i := range kinds {
 		k := kind(i)
@@ -130,7 +136,7 @@ func (m *Metrics) resolve() {
 // Collectors are the metrics, for a registry of the caller's.
 func (m *Metrics) Collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		m.requests, m.durations, m.operations, m.received, m.sent,
+		m.requests, m.durations, m.operations, m.received, m.sent, m.readStale,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "skerry_registry_requests_in_flight",
 			Help: "Requests that are being answered.",

@@ -27,6 +27,7 @@ func (h *front) getReferrers(w http.ResponseWriter, r *http.Request, t target) e
 			return err
 		}
 	}
+	h.confirm(w, r)
 	body, next, err := h.referrersPage(t, artifactType, last)
 	if err != nil {
 		return err

@@ -87,6 +87,8 @@ type Config struct {
 	// Redirect returns where a client may fetch the bytes of d itself, or "" where
 	// it may not. Nil means that all bytes are sent from here.
 	Redirect func(r *http.Request, d digest.Digest) (string, error)
+	// Cluster is the other nodes; nil on a node alone.
+	Cluster Cluster
 	// Auth decides who may do what; nil lets everybody do everything.
 	Auth Authorizer
 	// Audit is told of every push and delete of a manifest, a tag or a blob that was
@@ -137,7 +139,9 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		return nil, fmt.Errorf("registry: ManifestBytesMax is %d, must be 1 to %d", cfg.ManifestBytesMax, manifestBytesMax)
 	}
 	h := &front{
-		namespace:   &namespace{meta: cfg.Meta, blobs: cfg.Blobs, redirect: cfg.Redirect, log: cfg.Log, metrics: cfg.Metrics},
+		namespace: &namespace{
+			meta: cfg.Meta, blobs: cfg.Blobs, redirect: cfg.Redirect, cluster: cfg.Cluster, log: cfg.Log, metrics: cfg.Metrics,
+		},
 		auth:        cfg.Auth,
 		audit:       cfg.Audit,
 		readOnly:    cfg.ReadOnly,
@@ -193,7 +197,7 @@ func (h *front) answer(w http.ResponseWriter, r *http.Request, t target, err err
 	if h.audit != nil && err == nil && audited(r, t) {
 		seen := &witness{ResponseWriter: w}
 		defer func() {
-			if e := seen.event(r, t); !e.begins() {
+			if e := seen.event(r, t); !e.begins() && !seen.passed {
 				h.audit(r, e)
 			}
 		}()
@@ -210,6 +214,11 @@ func (h *front) answer(w http.ResponseWriter, r *http.Request, t target, err err
 // serve is the whole surface in one table.
 func (h *front) serve(w http.ResponseWriter, r *http.Request, t target) error {
 	read := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if t.kind == kindUpload {
+		if answered, err := h.elsewhere(w, r, &t); answered || err != nil {
+			return err
+		}
+	}
 	switch {
 	case t.kind == kindManifest && read:
 		return h.getManifest(w, r, t)

@@ -24,6 +24,7 @@ type namespace struct {
 	meta     *meta.Store
 	blobs    Blobs
 	redirect func(*http.Request, digest.Digest) (string, error) // nil: nowhere
+	cluster  Cluster                                            // nil: this node is alone
 	log      *slog.Logger
 	metrics  *Metrics
 }
@@ -67,8 +68,11 @@ func (r repository) push(ctx context.Context, p push) (Manifest, error) {
 		Blobs: m.Blobs, Manifests: m.Manifests,
 		Subject: m.Subject, ArtifactType: m.ArtifactType, Annotations: m.Annotations,
 	}
-	if err := r.sort(m, &c); err != nil {
+	if err := r.sort(ctx, m, &c); err != nil {
 		return m, err
+	}
+	if err := r.spread(ctx, c.Blobs); err != nil {
+		return m, fmt.Errorf("put manifest %s@%s: %w", r.name, p.digest, err)
 	}
 	if err := r.meta.PutManifest(ctx, c); err != nil {
 		return m, fmt.Errorf("put manifest %s@%s: %w", r.name, p.digest, err)
@@ -81,7 +85,12 @@ func (r repository) push(ctx context.Context, p push) (Manifest, error) {
 // sort decides about references whose descriptor does not tell what they are: by
 // what the repository holds. Meta checks again when it applies the command; a blob
 // that is unlinked in between makes the push fail, never the reference dangle.
-func (r repository) sort(m Manifest, c *meta.PutManifest) error {
+func (r repository) sort(ctx context.Context, m Manifest, c *meta.PutManifest) error {
+	if r.cluster != nil && len(m.Foreign)+len(m.Either) > 0 {
+		if err := r.cluster.Confirm(ctx); err != nil { // they may have been pushed to another node
+			return err
+		}
+	}
 	for _, d := range m.Foreign {
 		_, err := r.meta.Blob(r.name, d)
 		linked, err := known(err)
@@ -198,14 +207,21 @@ func (r repository) commit(ctx context.Context, u *blobstore.Upload, d digest.Di
 	if err != nil {
 		return err
 	}
-	defer pin.Release()
 	// A crash here leaves bytes that no metadata knows: the client got no answer and
 	// pushes again, and the next scrub removes them if it does not.
+	link := func(ctx context.Context) error { return r.meta.LinkBlob(ctx, r.name, d, size, r.actor) }
 	ctx, cancel := context.WithTimeout(ctx, linkTimeout)
 	defer cancel()
-	if err := r.meta.LinkBlob(ctx, r.name, d, size, r.actor); err != nil {
+	err = link(ctx)
+	if errors.Is(err, meta.ErrUnsettled) && r.cluster != nil {
+		r.cluster.Unsettled(pin, link)
+	} else {
+		pin.Release()
+	}
+	if err != nil {
 		return fmt.Errorf("link blob %s@%s: %w", r.name, d, err)
 	}
+	r.linked(d, size)
 	r.metrics.blobPushed.Inc()
 	r.log.DebugContext(ctx, "blob pushed", "repo", r.name, "digest", d, "bytes", size, "actor", r.actor)
 	return nil

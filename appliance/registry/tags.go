@@ -16,6 +16,7 @@ func (h *front) getTags(w http.ResponseWriter, r *http.Request, t target) error 
 	if err != nil {
 		return err
 	}
+	h.confirm(w, r)
 	tags, more, err := h.meta.Tags(t.repo, p.last, max(p.n, 1)) // also for n=0: is there such a repository?
 	if err != nil {
 		return err

@@ -49,7 +49,7 @@ func (h *front) postUpload(w http.ResponseWriter, r *http.Request, t target) err
 		return err
 	}
 	defer func() { _ = u.Close() }() // only lets go
-	uploadHeaders(w.Header(), t.repo, u.ID(), 0)
+	h.uploadHeaders(w.Header(), t.repo, u.ID(), 0)
 	w.Header()["Content-Length"] = valueZero
 	w.WriteHeader(http.StatusAccepted)
 	return nil
@@ -160,16 +160,17 @@ func created(w http.ResponseWriter, repo meta.RepoName, b meta.Blob, source meta
 
 // uploadHeaders tell where an upload goes on: Location, and the bytes it has. No
 // bytes look like one, "0-0": clients know, distribution does the same.
-func uploadHeaders(head http.Header, repo meta.RepoName, id string, size int64) {
+func (n *namespace) uploadHeaders(head http.Header, repo meta.RepoName, id string, size int64) {
+	id = n.uploadName(id)
 	head["Location"] = []string{"/v2/" + string(repo) + "/blobs/uploads/" + id}
 	head["Range"] = []string{"0-" + strconv.FormatInt(max(size-1, 0), 10)}
 	head[headUUID] = []string{id}
 }
 
 // whereToGoOn adds the headers to a refusal that leaves the upload as it is.
-func whereToGoOn(w http.ResponseWriter, repo meta.RepoName, u *blobstore.Upload, err error) error {
+func (r repository) whereToGoOn(w http.ResponseWriter, u *blobstore.Upload, err error) error {
 	if !errors.Is(err, blobstore.ErrFull) { // which ended it
-		uploadHeaders(w.Header(), repo, u.ID(), u.Size())
+		r.uploadHeaders(w.Header(), r.name, u.ID(), u.Size())
 	}
 	return err
 }
@@ -212,9 +213,9 @@ func (h *front) patchUpload(w http.ResponseWriter, r *http.Request, t target) er
 	}
 	defer func() { _ = u.Close() }() // only lets go
 	if err := h.append(w, r, u); err != nil {
-		return whereToGoOn(w, repo.name, u, err)
+		return repo.whereToGoOn(w, u, err)
 	}
-	uploadHeaders(w.Header(), repo.name, u.ID(), u.Size())
+	h.uploadHeaders(w.Header(), repo.name, u.ID(), u.Size())
 	w.Header()["Content-Length"] = valueZero
 	w.WriteHeader(http.StatusAccepted)
 	return nil
@@ -235,7 +236,7 @@ func (h *front) putUpload(w http.ResponseWriter, r *http.Request, t target) erro
 		err = h.append(w, r, u)
 	}
 	if err != nil {
-		return whereToGoOn(w, repo.name, u, err)
+		return repo.whereToGoOn(w, u, err)
 	}
 	if err := repo.commit(r.Context(), u, d); err != nil {
 		if errors.Is(err, blobstore.ErrDigest) || errors.Is(err, blobstore.ErrFull) {
@@ -344,7 +345,7 @@ func (h *front) getUpload(w http.ResponseWriter, r *http.Request, t target) erro
 	if err != nil {
 		return err
 	}
-	uploadHeaders(w.Header(), t.repo, t.upload, size)
+	h.uploadHeaders(w.Header(), t.repo, t.upload, size)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

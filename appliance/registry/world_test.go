@@ -49,6 +49,7 @@ type oneNode struct {
 	down  atomic.Bool           // no quorum
 	full  atomic.Bool           // no room on its disk
 	hook  func(context.Context) // called before a command is agreed on, if set
+	fails error                 // what a command comes to instead
 }
 
 func (p *oneNode) Propose(ctx context.Context, command []byte) ([]byte, error) {
@@ -60,6 +61,9 @@ func (p *oneNode) Propose(ctx context.Context, command []byte) ([]byte, error) {
 	}
 	if p.full.Load() {
 		return nil, fmt.Errorf("propose: %w", meta.ErrFull)
+	}
+	if p.fails != nil {
+		return nil, p.fails
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -58,6 +58,7 @@ type Config struct {
 	Verbosity       Verbosity
 	Storage         Storage // without what Secrets say: see [Storage.With]
 	Replicas        int32
+	Spread          Spread
 }
 
 // defaultConfig is OpenShift's, with the storage that a machine has.
@@ -99,6 +100,7 @@ func ReadConfig(doc []byte) (Config, error) {
 		Verbosity:       verbosity(spec),
 		Storage:         storageOf(spec.Storage),
 		Replicas:        spec.Replicas,
+		Spread:          spreadOf(spec.TopologySpreadConstraints),
 	}
 	if c.State == "" {
 		c.State = Managed

@@ -32,6 +32,7 @@ type ConfigFacts struct {
 	// Image is why image.config cannot be read, Trust what is wrong with its
 	// additionalTrustedCA; "" nothing.
 	Image, Trust string
+	Cluster      Cluster
 	Since        Since
 }
 
@@ -53,7 +54,7 @@ func ConfigWithStatus(doc []byte, f ConfigFacts) ([]byte, error) {
 	o.Status.ObservedGeneration = o.Generation
 	o.Status.Version = f.Version
 	if f.Serving {
-		o.Status.ReadyReplicas = 1
+		o.Status.ReadyReplicas = int32(f.Cluster.ready()) //nolint:gosec // a number of nodes
 	}
 	o.Status.Storage = appliedStorage(o.Spec.Storage, f)
 	o.Status.StorageManaged = o.Status.Storage.ManagementState == registryv1.StorageManagementStateManaged
@@ -91,11 +92,14 @@ func (c Config) conditions(f ConfigFacts) []operatorv1.OperatorCondition {
 		}
 	}
 	return []operatorv1.OperatorCondition{
-		c.available(), c.progressing(f), c.degraded(f), condition("Removed", false, "", ""),
+		c.available(f.Cluster), c.progressing(f), c.degraded(f), condition("Removed", false, "", ""),
 	}
 }
 
-func (c Config) available() operatorv1.OperatorCondition {
+func (c Config) available(nodes Cluster) operatorv1.OperatorCondition {
+	if nodes.Nodes > 1 {
+		return nodes.available()
+	}
 	if c.Replicas > 1 {
 		return condition("Available", true, "MinimumAvailability", fmt.Sprintf(
 			"The registry has minimum availability: 1 of %d replicas, which is this node", c.Replicas))
@@ -111,6 +115,9 @@ func (c Config) progressing(f ConfigFacts) operatorv1.OperatorCondition {
 	if f.Move != nil {
 		return f.Move.progressing()
 	}
+	if p := f.Cluster.progressing(); p != nil {
+		return *p
+	}
 	return condition("Progressing", false, "Ready", "The registry is ready")
 }
 
@@ -120,6 +127,7 @@ func (c Config) degraded(f ConfigFacts) operatorv1.OperatorCondition {
 	if f.Writes != "" {
 		add("WritesRefused", f.Writes)
 	}
+	f.Cluster.degraded(add)
 	if f.Move != nil && !f.Move.UnderWay {
 		add(f.Move.Reason, f.Move.Text)
 	}
@@ -149,9 +157,8 @@ func controllerCondition(kind, trouble string) operatorv1.OperatorCondition {
 func (c Config) unmet(tree map[string]any, f ConfigFacts) []string {
 	kind, _ := KindOf(ConfigKind)
 	lines := unmet(kind, tree, nil)
-	if c.Replicas != 1 {
-		lines = append(lines, fmt.Sprintf("spec.replicas: %d; this registry is one node", c.Replicas))
-	}
+	lines = append(lines, c.unmetReplicas(f.Cluster.Nodes)...)
+	lines = append(lines, unmetSpread(tree)...)
 	for path, l := range map[string]Limits{"read": c.Reads, "write": c.Writes} {
 		if l.MaxRunning == 0 && l.MaxInQueue > 0 {
 			lines = append(lines, "spec.requests."+path+".maxInQueue: does nothing without maxRunning")

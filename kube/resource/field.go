@@ -76,14 +76,14 @@ func configFields() []Field {
 		fields(Honoured, "", "spec.", `managementState logLevel operatorLogLevel logging httpSecret readOnly
 			disableRedirect
 			defaultRoute routes[].name routes[].hostname routes[].secretName replicas`),
+		fields(Honoured, "copies of blobs are spread so over the nodes: topologyKey kubernetes.io/hostname and "+
+			"topology.kubernetes.io/zone, maxSkew, whenUnsatisfiable", "spec.", "topologySpreadConstraints"),
 		fields(Honoured, "", "spec.requests.", `read.maxRunning read.maxInQueue read.maxWaitInQueue
 			write.maxRunning write.maxInQueue write.maxWaitInQueue`),
 		fields(NotApplicable, noPods, "spec.", "nodeSelector tolerations affinity"),
 		fields(NotApplicable, "the process's limits are its service's: MemoryMax= and CPUQuota= of systemd",
 			"spec.", "resources"),
 		fields(NotApplicable, "one process is replaced by the next: there is no rollout", "spec.", "rolloutStrategy"),
-		fields(NotApplicable, "one node has nothing to spread; kept for when there are more",
-			"spec.", "topologySpreadConstraints"),
 		fields(NotApplicable, "the overrides that the operator knows are about its deployment",
 			"spec.", "unsupportedConfigOverrides"),
 		fields(NotApplicable, "there is no cluster to observe; TLS is set in skerry.yaml", "spec.", "observedConfig"),

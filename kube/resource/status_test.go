@@ -56,6 +56,10 @@ var since = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 func TestConfigStatus(t *testing.T) {
 	facts := map[string]func(f *resource.ConfigFacts){
 		"ready": nil, "incomplete": nil, "unmanaged": nil, "emptydir": nil, "pods": nil,
+		"cluster": func(f *resource.ConfigFacts) { f.Cluster = resource.Cluster{Nodes: 3} },
+		"cluster-degraded": func(f *resource.ConfigFacts) {
+			f.Cluster = resource.Cluster{Nodes: 3, Away: []string{"n3"}, Leaderless: true, Short: 7, Lost: 2, Copying: 1}
+		},
 		"s3": lacking, "swift": lacking,
 		"s3-used": func(f *resource.ConfigFacts) {
 			f.Bucket = &resource.Bucket{Storage: f.Storage, Location: "s3 images"}
@@ -104,6 +108,9 @@ func TestConfigStatus(t *testing.T) {
 			file := name
 			if strings.HasPrefix(name, "s3-") {
 				file = "bucket"
+			}
+			if strings.HasPrefix(name, "cluster") {
+				file = "cluster"
 			}
 			doc := example(t, "status/"+file+".yaml")
 			c, err := resource.ReadConfig(doc)

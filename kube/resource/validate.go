@@ -47,6 +47,7 @@ func validateConfig(spec registryv1.ImageRegistrySpec, p *problems) {
 	validateLimits(spec.Requests.Read, "spec.requests.read", p)
 	validateLimits(spec.Requests.Write, "spec.requests.write", p)
 	validateRoutes(spec, p)
+	validateSpread(spec.TopologySpreadConstraints, p)
 	for path, raw := range map[string][]byte{
 		"spec.unsupportedConfigOverrides": spec.UnsupportedConfigOverrides.Raw,
 		"spec.observedConfig":             spec.ObservedConfig.Raw,

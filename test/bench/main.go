@@ -24,6 +24,7 @@ type Options struct {
 	Slice        time.Duration // how long each server works per round and row
 	Quick        bool
 	Null         bool // distribution on both sides
+	Cluster      bool // three nodes beside one, and nothing of theirs
 	HTTP2        bool
 	Htpasswd     bool
 	Format       string // table, markdown, json
@@ -37,7 +38,8 @@ type Sizes struct {
 	Tags         int   `json:"tags"`         // in the repository whose tags are paged
 	Repositories int   `json:"repositories"` // in the catalog that is paged
 	Large        int64 `json:"large"`        // bytes of the large blob
-	Manifests    int   `json:"manifests"`    // in the registry whose start is timed
+	Manifests    int   `json:"manifests"`    // in the registry whose start, or whose join, is timed
+	Images       int   `json:"images"`       // in the registry whose metadata are weighed
 }
 
 func main() {
@@ -58,15 +60,25 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, cancel := context.WithTimeout(ctx, opts.Timeout)
 	defer cancel()
-	report, err := bench(ctx, opts, stderr)
-	if err == nil {
-		err = publish(report, opts, stdout)
+	if opts.Cluster {
+		err = benchCluster(ctx, opts, stdout, stderr)
+	} else {
+		err = benchPeers(ctx, opts, stdout, stderr)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "bench:", err)
 		return 1
 	}
 	return 0
+}
+
+// benchPeers measures Skerry beside distribution's registry.
+func benchPeers(ctx context.Context, opts Options, stdout, progress io.Writer) error {
+	report, err := bench(ctx, opts, progress)
+	if err != nil {
+		return err
+	}
+	return publish(report, opts, stdout)
 }
 
 func parse(args []string, stderr io.Writer) (Options, error) {
@@ -81,6 +93,8 @@ func parse(args []string, stderr io.Writer) (Options, error) {
 	f.DurationVar(&o.Slice, "slice", time.Second, "how long a turn is")
 	f.BoolVar(&o.Quick, "quick", false, "less of everything: a look within two minutes, not a result")
 	f.BoolVar(&o.Null, "null", false, "distribution against itself: how far from 1 the ratios are is the noise")
+	f.BoolVar(&o.Cluster, "cluster", false,
+		"three nodes of Skerry beside one; -rows of pushes, large, failover, repair, join, sizing")
 	f.BoolVar(&o.HTTP2, "http2", false, "let the TLS rows negotiate HTTP/2")
 	f.BoolVar(&o.Htpasswd, "htpasswd", false, "let distribution check passwords too (bcrypt, cost 5)")
 	f.StringVar(&o.Format, "o", "table", "`format` of the output: table, markdown or json")
@@ -101,9 +115,12 @@ func parse(args []string, stderr io.Writer) (Options, error) {
 		return Options{}, fmt.Errorf("unknown format %q: table, markdown or json", o.Format)
 	}
 	o.Sizes = Sizes{Tags: 10_000, Repositories: 5_000, Large: 1 << 30, Manifests: 500_000}
+	if o.Cluster {
+		o.Sizes.Manifests, o.Sizes.Images = 100_000, 20_000 // each is pushed, not made up
+	}
 	if o.Quick {
 		o.Rounds, o.Slice = 2, 200*time.Millisecond
-		o.Sizes = Sizes{Tags: 500, Repositories: 300, Large: 64 << 20, Manifests: 2_000}
+		o.Sizes = Sizes{Tags: 500, Repositories: 300, Large: 64 << 20, Manifests: 2_000, Images: 500}
 	}
 	return o, nil
 }

@@ -18,6 +18,7 @@ import (
 type Kind struct {
 	Name    string
 	Program string
+	addr    string // where it listens; "" is a free one
 	// arguments of a server that keeps its data in dir and listens on addr; files it
 	// needs are written to dir first.
 	arguments func(dir, addr string, tls bool) ([]string, error)
@@ -65,7 +66,10 @@ func start(ctx context.Context, kind Kind, dir string, opts clientOptions) (_ *S
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make %s: %w", dir, err)
 	}
-	addr, err := freeAddress()
+	addr, err := kind.addr, error(nil)
+	if addr == "" {
+		addr, err = freeAddress()
+	}
 	if err != nil {
 		return nil, err
 	}

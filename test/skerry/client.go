@@ -19,6 +19,9 @@ const pollEvery = 5 * time.Millisecond
 func (s *Server) Client() *http.Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64
+	if s.Options.Dial != nil {
+		transport.DialContext = s.Options.Dial
+	}
 	if !s.Options.Plain {
 		transport.TLSClientConfig = s.TLS()
 	}
@@ -45,9 +48,18 @@ func (s *Server) TLS() *cryptotls.Config {
 // body. The test fails when there is no answer.
 func (s *Server) Do(method, path string, header http.Header, body io.Reader) (int, http.Header, []byte) {
 	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), method, s.URL+path, body)
+	status, head, b, err := s.TryDo(method, path, header, body)
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	return status, head, b
+}
+
+// TryDo is Do for a server that may be away.
+func (s *Server) TryDo(method, path string, header http.Header, body io.Reader) (int, http.Header, []byte, error) {
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.URL+path, body)
+	if err != nil {
+		return 0, nil, nil, err
 	}
 	for k, v := range header {
 		req.Header[k] = v
@@ -55,14 +67,14 @@ func (s *Server) Do(method, path string, header http.Header, body io.Reader) (in
 	req.SetBasicAuth(s.User, s.Password)
 	resp, err := s.client.Do(req)
 	if err != nil {
-		s.t.Fatal(err)
+		return 0, nil, nil, err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
-		s.t.Fatalf("%s %s: read body: %v", method, path, err)
+		return 0, nil, nil, fmt.Errorf("%s %s: read body: %w", method, path, err)
 	}
-	return resp.StatusCode, resp.Header, b
+	return resp.StatusCode, resp.Header, b, nil
 }
 
 // ready asks until the server says that it is ready, or ends.

@@ -1,7 +1,11 @@
 package skerry
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -29,6 +33,8 @@ type Options struct {
 	Args []string
 	// Env are further variables, "KEY=value".
 	Env []string
+	// Dial is how the test reaches it. The default is as usual.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Ready is how long it may take to become ready. Default a minute.
 	Ready time.Duration
 	// Drain is how long it may take to end after SIGTERM. Default a minute.
@@ -47,7 +53,7 @@ type Server struct {
 	URL      string // of the root, without a slash at the end
 	CA       string // file with the certificate that clients must trust; "" if plain
 	User     string // an account that may do everything
-	Password string
+	Password string // for a node that joins others, to be set before it starts
 
 	t      testing.TB
 	proc   *process     // the present one, or the last
@@ -127,6 +133,9 @@ func (s *Server) TryRestart() error {
 		return err
 	}
 	password, err := os.ReadFile(filepath.Join(s.Options.Data, "admin-password"))
+	if errors.Is(err, fs.ErrNotExist) && s.Password != "" {
+		return nil // it joined others, whose accounts it has
+	}
 	if err != nil {
 		return fmt.Errorf("read password: %w", err)
 	}
