@@ -306,15 +306,21 @@ func (a *Appliance) MetricsAddr() net.Addr {
 // goroutine of the appliance.
 func (a *Appliance) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return a.serve(ctx) })
-	g.Go(func() error { return a.servePeers(ctx) })
+	// What requests need that are taken to their end after ctx ended: other nodes still
+	// get bytes from here, and pass requests of this node's uploads on to it.
+	serving, served := context.WithCancel(context.WithoutCancel(ctx))
+	g.Go(func() error {
+		defer served()
+		return a.serve(ctx)
+	})
+	g.Go(func() error { return a.servePeers(serving) })
+	if a.cluster.copies != nil {
+		g.Go(func() error { return a.cluster.copies.Run(serving) })
+	}
+	g.Go(func() error { return a.db.Run(serving) })
 	g.Go(func() error { return a.registerLoop(ctx) })
 	g.Go(func() error { return a.sightLoop(ctx) })
 	g.Go(func() error { return a.leadLoop(ctx) })
-	if a.cluster.copies != nil {
-		g.Go(func() error { return a.cluster.copies.Run(ctx) })
-	}
-	g.Go(func() error { return a.db.Run(ctx) })
 	g.Go(func() error { return a.diskLoop(ctx) })
 	g.Go(func() error { return a.logLoop(ctx) })
 	g.Go(func() error { return a.sweepLoop(ctx) })

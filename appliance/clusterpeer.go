@@ -222,7 +222,25 @@ func (r roster) Traits(server string) (raft.Traits, bool) {
 	if err != nil {
 		return raft.Traits{}, false
 	}
-	return raft.Traits{Zone: n.Zone, Witness: n.Role == meta.RoleWitness, Unfit: n.State != meta.NodeActive}, true
+	leaving := n.State == meta.NodeDraining
+	return raft.Traits{
+		Zone: n.Zone, Witness: n.Role == meta.RoleWitness || leaving,
+		Unfit: n.Gone() || leaving && r.a.active() >= votersMin,
+	}, true
+}
+
+// votersMin is how many nodes outlive the loss of one. While there are not so many
+// without it, a node that leaves keeps its vote: until it is removed it may be needed.
+const votersMin = 3
+
+// active is how many nodes stay.
+func (a *Appliance) active() (n int) {
+	for _, node := range a.db.Nodes() {
+		if node.State == meta.NodeActive {
+			n++
+		}
+	}
+	return n
 }
 
 // A sighting is how a node was when it was last asked.

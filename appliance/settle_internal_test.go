@@ -2,6 +2,7 @@ package appliance
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,18 +18,18 @@ func TestAnUnsettledBlobIsLinkedAgainUntilThereIsAnAnswer(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error)
 		go func() { done <- a.settleLoop(ctx) }()
-		released, answers := false, []error{meta.ErrUnsettled, meta.ErrUnavailable, nil}
-		a.unsettled.add(blobstore.NewPin(func() { released = true }), func(context.Context) error {
-			err := answers[0]
-			answers = answers[1:]
-			return err
+		var released atomic.Bool
+		var tries atomic.Int64
+		answers := []error{meta.ErrUnsettled, meta.ErrUnavailable, nil}
+		a.unsettled.add(blobstore.NewPin(func() { released.Store(true) }), func(context.Context) error {
+			return answers[tries.Add(1)-1]
 		})
 		time.Sleep(settleEvery * 5 / 2) //nolint:forbidigo // of a bubble
-		if synctest.Wait(); released || len(answers) != 1 {
-			t.Errorf("after two tries: released %t, %d to come", released, len(answers))
+		if synctest.Wait(); released.Load() || tries.Load() != 2 {
+			t.Errorf("after two tries: released %t, tried %d times", released.Load(), tries.Load())
 		}
 		time.Sleep(settleEvery) //nolint:forbidigo // of a bubble
-		if synctest.Wait(); !released {
+		if synctest.Wait(); !released.Load() {
 			t.Error("after an answer the bytes are still pinned")
 		}
 		cancel()
