@@ -3,6 +3,7 @@
 //
 //	main → cli → setting                               what can be set
 //	           → appliance → registry · api            what clients see
+//	                       → peer · replicate          what other nodes see, and copies of blobs there
 //	                       → auth · kube/resource      shared by what clients see
 //	                       → blobstore · meta · raft · tls
 //
@@ -21,6 +22,14 @@
 //
 //	GET manifest by tag     registry → meta.DB: one read transaction
 //	GET blob                registry → meta.DB: may this repository read it?  → blobstore: open, send
+//
+// With other nodes there is more to both. Here the parts that do it meet, in cluster….go:
+//
+//	PUT blob                replicate: hints to the nodes that are to have a copy; they fetch it from here (peer)
+//	PUT manifest            replicate: wait until every blob has its copies; raft: the command goes to who leads (peer)
+//	GET manifest by tag     raft: a read index of who leads (peer), or the answer says that it may be stale
+//	GET blob                replicate: from here, or from who has it (peer), kept if it belongs here
+//	PATCH, PUT blob         peer: to the node that has the upload
 //
 // What joins bytes and metadata is here: garbage collection ([blobstore] alone
 // does not know what is referenced, [meta] alone has no files), scrubbing,

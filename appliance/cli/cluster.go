@@ -37,7 +37,7 @@ func clusterCommand() *cli.Command {
 					},
 					{
 						Name: "revoke", Usage: "end a token", ArgsUsage: "ID",
-						Flags: connectFlags(), Action: clusterRevoke,
+						Flags: connectFlags(), Action: clusterChange("ID", clusterRevoke),
 					},
 				},
 			},
@@ -48,18 +48,18 @@ func clusterCommand() *cli.Command {
 			},
 			{
 				Name: "drain", Usage: "have a node's copies made elsewhere, and its vote given to another", ArgsUsage: "NODE",
-				Flags: connectFlags(), Action: clusterDrain(false),
+				Flags: connectFlags(), Action: clusterChange("NODE", clusterDrain),
 			},
 			{
 				Name: "activate", Usage: "end a drain", ArgsUsage: "NODE",
-				Flags: connectFlags(), Action: clusterDrain(true),
+				Flags: connectFlags(), Action: clusterChange("NODE", clusterActivate),
 			},
 			{
 				Name: "remove", Usage: "take a node out for good", ArgsUsage: "NODE",
 				Description: "A node that was removed cannot come back with its disk: it joins again, as another one.",
 				Flags: connectFlags(
 					&cli.BoolFlag{Name: "force", Usage: "though it is the only one that has some blobs: its disk is lost"},
-				), Action: clusterRemove,
+				), Action: clusterChange("NODE", clusterRemove),
 			},
 			clusterRecoverCommand(),
 		},
@@ -177,21 +177,10 @@ func clusterInvitations(c *cli.Context) error {
 	})
 }
 
-func clusterRevoke(c *cli.Context) error {
-	args, err := wantArgs(c, "ID")
-	if err != nil {
-		return err
-	}
-	client, err := connect(c)
-	if err != nil {
-		return err
-	}
-	return client.RevokeInvitation(c.Context, args[0])
-}
-
-func clusterDrain(back bool) cli.ActionFunc {
+// clusterChange is the action of a command that names one thing and changes it.
+func clusterChange(what string, change func(c *cli.Context, client *api.Client, name string) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
-		args, err := wantArgs(c, "NODE")
+		args, err := wantArgs(c, what)
 		if err != nil {
 			return err
 		}
@@ -199,18 +188,22 @@ func clusterDrain(back bool) cli.ActionFunc {
 		if err != nil {
 			return err
 		}
-		return client.DrainMember(c.Context, args[0], back)
+		return change(c, client, args[0])
 	}
 }
 
-func clusterRemove(c *cli.Context) error {
-	args, err := wantArgs(c, "NODE")
-	if err != nil {
-		return err
-	}
-	client, err := connect(c)
-	if err != nil {
-		return err
-	}
-	return client.RemoveMember(c.Context, args[0], c.Bool("force"))
+func clusterRevoke(c *cli.Context, client *api.Client, id string) error {
+	return client.RevokeInvitation(c.Context, id)
+}
+
+func clusterDrain(c *cli.Context, client *api.Client, name string) error {
+	return client.DrainMember(c.Context, name, false)
+}
+
+func clusterActivate(c *cli.Context, client *api.Client, name string) error {
+	return client.DrainMember(c.Context, name, true)
+}
+
+func clusterRemove(c *cli.Context, client *api.Client, name string) error {
+	return client.RemoveMember(c.Context, name, c.Bool("force"))
 }
