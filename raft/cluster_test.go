@@ -71,7 +71,18 @@ func threeMembers(tb testing.TB) []*member {
 			tb.Fatal(err)
 		}
 	}
+	knowEachOther(tb, members)
 	return members
+}
+
+// knowEachOther waits until every member has heard of every other: one that has not
+// refuses its vote to those, and a majority for the new members is not one without the
+// leader, which has heard.
+func knowEachOther(tb testing.TB, members []*member) {
+	tb.Helper()
+	for _, m := range members {
+		eventually(tb, m.cfg.NodeID+" knows all members", func() bool { return len(m.node.Members()) == len(members) })
+	}
 }
 
 // leading waits until one of the members leads.

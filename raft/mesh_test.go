@@ -89,6 +89,7 @@ func (m *mesh) three(tb testing.TB, change ...func(*raft.Config)) []*member {
 			tb.Fatal(err)
 		}
 	}
+	knowEachOther(tb, members)
 	return members
 }
 
