@@ -43,7 +43,7 @@ type Cluster interface {
 // ErrCopies says that a blob did not get the copies in time that it must have.
 var ErrCopies = errors.New("registry: not enough copies")
 
-// stale is the Warning of an answer that nobody confirmed (RFC 9111 §5.5, 110).
+// valueStale is the Warning of an answer that nobody confirmed (RFC 9111 §5.5, 110).
 //
 //nolint:gochecknoglobals // a constant, but for Go
 var valueStale = []string{`110 skerry "Response is Stale: this node cannot ask the others"`}

@@ -27,7 +27,8 @@
 //
 // # What this package does not know
 //
-// Who a caller is ([Authorizer] does), other nodes, and what keeps content alive.
+// Who a caller is ([Authorizer] does), how other nodes are reached ([Cluster] does), and
+// what keeps content alive.
 //
 // # Caveats
 //
